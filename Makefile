@@ -1,0 +1,80 @@
+# Every target makes the environment it needs in .venv and passes options on: make TARGET ARGS="…"
+# Why pip fetches uv and uv the rest: docs/decisions/0001-pins-and-environments.md
+
+PYTHON ?= python3
+ARGS ?=
+DEMO ?= forescale dry-run --generate day
+export FORESCALE_TRACES ?= $(abspath ../shared/traces)
+
+VENV := .venv
+BIN := $(VENV)/bin
+RUNTIME := $(VENV)/.installed-runtime
+DEV := $(VENV)/.installed-dev
+INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
+PIN := $(BIN)/uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-annotate --custom-compile-command "make constraints"
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check lint train evaluate bench constraints clean
+.DELETE_ON_ERROR:
+
+help:  ## Show this list
+	@echo 'make TARGET ARGS="…" passes options on. PYTHON=python3.12 picks another interpreter for .venv.'
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(RUNTIME)  ## Drive a simulated cluster through a generated day and report on it (no torch, no cluster)
+	$(BIN)/$(DEMO) $(ARGS)
+
+test: lint  ## Everything a reviewer would run: format, lint, types, import contracts, all tests
+	$(BIN)/pytest $(ARGS)
+
+check: lint  ## The same without the slow tests
+	$(BIN)/pytest -m "not slow and not cluster" $(ARGS)
+
+lint: $(DEV)  ## Format, lint, types and import contracts, without tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+train: $(DEV)  ## Train a policy; TensorBoard reads its log
+	$(BIN)/forescale train $(ARGS)
+
+evaluate: $(DEV)  ## Every rival and the default policy over the traces in FORESCALE_TRACES
+	$(BIN)/forescale evaluate --traces $(FORESCALE_TRACES) $(ARGS)
+
+bench: $(DEV)  ## Environment steps, PPO steps and decisions a second
+	$(BIN)/python -m benchmarks.speed $(ARGS)
+
+constraints: $(BIN)/uv  ## Resolve the versions in constraints/ again; ARGS="--upgrade" takes newer ones
+	printf 'uv\n' | $(PIN) - --output-file constraints/uv.txt $(ARGS)
+	$(PIN) pyproject.toml --group install --extra report --extra training --extra api --extra dev \
+		--output-file constraints/dev.txt $(ARGS)
+	$(PIN) pyproject.toml --group install --extra report --constraint constraints/dev.txt \
+		--output-file constraints/runtime.txt $(ARGS)
+
+clean:  ## Remove .venv, caches and build leftovers
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find scaling sim training controller forescale benchmarks tests -name __pycache__ -prune -exec rm -rf {} +
+
+# One .venv, two stamps. The dev pins contain the runtime pins, so installing dev settles both.
+
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo 'forescale needs Python 3.11 or newer; name one: make PYTHON=python3.12 …' >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(BIN)/uv: constraints/uv.txt | $(BIN)/pip
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r constraints/uv.txt
+	@touch $@
+
+$(RUNTIME): constraints/runtime.txt pyproject.toml | $(BIN)/uv
+	$(INSTALL) --require-hashes -r constraints/runtime.txt
+	$(INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(DEV): constraints/dev.txt pyproject.toml | $(BIN)/uv
+	@echo 'Installing the training and test environment (6 GB on Linux: PyTorch with CUDA) …'
+	$(INSTALL) --require-hashes -r constraints/dev.txt
+	$(INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $(RUNTIME) $@
