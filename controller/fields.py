@@ -1,0 +1,231 @@
+"""A small declarative reader: a table says which fields an object has and how each is read.
+
+Owns the structure: unknown, missing and mistyped fields, and the Kubernetes spellings of quantities, durations and
+names. Which fields a ScalingPolicy has is in `crd.py`; what their numbers may be is in `scaling.spec`.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from difflib import get_close_matches
+from enum import StrEnum
+from typing import Any
+
+from scaling.errors import InputError
+from scaling.limits import Limit, shown, whole_number
+
+RELEASE = "forescale 0.1"
+"""Who says "not supported yet"."""
+
+Reader = Callable[[object, str], Any]
+"""Turns what stands at a path of the resource into our value, or raises InputError naming the path."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """How one field is read, and the keyword its value goes by; without a keyword it adds a whole dict of them."""
+
+    read: Reader
+    keyword: str | None = None
+    required: bool = False
+
+
+def read_fields(value: object, path: str, fields: Mapping[str, Field]) -> dict[str, Any]:
+    """Read an object by its table and return keywords.
+
+    An absent or null field leaves no keyword, so that every default is stated once, where the value is defined.
+    """
+    found = an_object(value, path)
+    _refuse_unknown(found, path, fields)
+    _refuse_missing(found, path, fields)
+    keywords: dict[str, Any] = {}
+    for name, field in fields.items():
+        if found.get(name) is None:
+            continue
+        read = field.read(found[name], at(path, name))
+        keywords |= read if field.keyword is None else {field.keyword: read}
+    return keywords
+
+
+def at(path: str, name: object) -> str:
+    """Path of a field; a name that is no plain word is quoted."""
+    word = name if isinstance(name, str) and re.fullmatch(r"[A-Za-z][\w-]{0,62}", name, re.ASCII) else shown(name)
+    return f"{path}.{word}" if path else word
+
+
+def an_object(value: object, path: str) -> Mapping[Any, Any]:
+    """Return a mapping as it is."""
+    if not isinstance(value, Mapping):
+        raise InputError(f"{path or 'ScalingPolicy'}: {shown(value)} is not an object")
+    return value
+
+
+# Readers of one value
+
+
+def unread(value: object, path: str) -> dict[str, Any]:
+    """Skip a field that belongs to the cluster; it adds no keyword."""
+    return {}
+
+
+def not_yet(value: object, path: str) -> dict[str, Any]:
+    """Refuse a field that nothing acts on yet; an empty one asks for nothing and passes."""
+    if isinstance(value, Mapping | list) and not value:
+        return {}
+    raise InputError(f"{path} is not supported yet by {RELEASE}")
+
+
+def as_it_is(value: object, path: str) -> object:
+    """Leave the check to the value's own limits in `scaling.spec`."""
+    return value
+
+
+def boolean(value: object, path: str) -> bool:
+    """Read true or false."""
+    if not isinstance(value, bool):
+        raise InputError(f"{path}: {shown(value)} is not true or false")
+    return value
+
+
+def percent(value: object, path: str) -> float:
+    """Read whole per cent as a ratio."""
+    return whole_number(value, path) / 100
+
+
+def quantity(value: object, path: str) -> float:
+    """Read a Kubernetes quantity: an integer or a string such as "70", "0.25", "100m", "1.5k", "1Ki" or "1e3".
+
+    A bare 0.25 is refused: a CustomResourceDefinition can allow "integer or string", but not a float beside them.
+    Source: https://github.com/kubernetes/kubernetes/blob/v1.34.0/staging/src/k8s.io/apimachinery/pkg/api/resource/quantity.go
+    """
+    if isinstance(value, float):
+        raise InputError(f'{path}: {shown(value)} is a float; write a quantity in quotes, such as "0.25"')
+    number = _parse_quantity(value, path) if isinstance(value, str) else Decimal(whole_number(value, path))
+    if abs(number) > QUANTITY_LIMIT:
+        raise InputError(f"{path}: {shown(value)} is above {QUANTITY_LIMIT}, the largest quantity")
+    return float(number)
+
+
+def duration(value: object, path: str) -> float:
+    """Read a duration such as "180s", "3m" or "1h30m" as seconds.
+
+    Source: https://gateway-api.sigs.k8s.io/geps/gep-2257/ (Kubernetes' strict subset of Go's durations)
+    """
+    if not isinstance(value, str) or not re.fullmatch(r"([0-9]{1,5}(h|m|s|ms)){1,4}", value):
+        raise InputError(f'{path}: {shown(value)} is not a duration such as "180s", "3m" or "1h"')
+    return sum(int(count) * SECONDS[unit] for count, unit in re.findall(r"([0-9]+)(ms|h|m|s)", value)) / 1000
+
+
+# Makers of readers
+
+
+def group(fields: Mapping[str, Field]) -> Reader:
+    """Read an object whose fields join those of the object around it."""
+    return lambda value, path: read_fields(value, path, fields)
+
+
+def build(kind: Callable[..., object], fields: Mapping[str, Field]) -> Reader:
+    """Read an object into a dataclass."""
+    return lambda value, path: kind(**read_fields(value, path, fields))
+
+
+def one_of(allowed: Iterable[str], later: Iterable[str] = ()) -> Reader:
+    """Read one word of a closed set; words of `later` are known, but not supported yet."""
+    words, later_words = tuple(allowed), tuple(later)
+
+    def read(value: object, path: str) -> str:
+        if isinstance(value, str) and value in words:
+            return value
+        if value in later_words:
+            raise InputError(f"{path}: {value} is not supported yet by {RELEASE}")
+        raise InputError(f"{path}: {shown(value)} is not {' or '.join(words)}")
+
+    return read
+
+
+def choice(members: Iterable[StrEnum], later: Iterable[str] = ()) -> Reader:
+    """Read the word of one of these members of an enum."""
+    by_word = {member.value: member for member in members}
+    word = one_of(by_word, later)
+    return lambda value, path: by_word[word(value, path)]
+
+
+def within(limit: Limit, read: Reader = as_it_is) -> Reader:
+    """Read a number that keeps a limit; a refusal names the path where it stands."""
+
+    def read_within(value: object, path: str) -> Any:
+        number = read(value, path)
+        replace(limit, path=path).check(number)
+        return number
+
+    return read_within
+
+
+def text(most_characters: int) -> Reader:
+    """Read a line of printable text."""
+
+    def read(value: object, path: str) -> str:
+        if not isinstance(value, str) or not value:
+            raise InputError(f"{path}: {shown(value)} is not a text of 1..{most_characters} characters")
+        if len(value) > most_characters:
+            raise InputError(f"{path}: {len(value)} characters, limit {most_characters}")
+        if not value.isprintable():
+            raise InputError(f"{path}: {shown(value)} holds a line break or a control character; write it on one line")
+        return value
+
+    return read
+
+
+def named(pattern: str, most_characters: int, meaning: str) -> Reader:
+    """Read a name of a fixed form."""
+
+    def read(value: object, path: str) -> str:
+        if not isinstance(value, str) or len(value) > most_characters or not re.fullmatch(pattern, value):
+            raise InputError(f"{path}: {shown(value)} is not {meaning} of at most {most_characters} characters")
+        return value
+
+    return read
+
+
+def list_of(read: Reader, most: int) -> Reader:
+    """Read a list of 1 to `most` entries as a tuple."""
+
+    def read_all(value: object, path: str) -> tuple[Any, ...]:
+        if not isinstance(value, list | tuple):
+            raise InputError(f"{path}: {shown(value)} is not a list")
+        if not 1 <= len(value) <= most:
+            raise InputError(f"{path}: {len(value)} entries are outside 1..{most}")
+        return tuple(read(entry, f"{path}[{index}]") for index, entry in enumerate(value))
+
+    return read_all
+
+
+QUANTITY_LIMIT = 2**63 - 1
+QUANTITY = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:([eE][+-]?[0-9]{1,4})|([KMGTPE]i|[numkMGTPE]))?")
+QUANTITY_CHARACTERS = 64
+SCALE = {suffix: Decimal(1000) ** power for power, suffix in enumerate(("n", "u", "m", "", "k", *"MGTPE"), start=-3)}
+SCALE |= {f"{suffix}i": Decimal(1024) ** power for power, suffix in enumerate("KMGTPE", start=1)}
+SECONDS = {"h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
+
+
+def _parse_quantity(value: str, path: str) -> Decimal:
+    match = QUANTITY.fullmatch(value) if len(value) <= QUANTITY_CHARACTERS else None
+    if match is None:
+        raise InputError(f'{path}: {shown(value)} is not a quantity such as "70", "100m" or "1.5k"')
+    number, exponent, suffix = match.groups(default="")
+    return Decimal(number + exponent) if exponent else Decimal(number) * SCALE[suffix]
+
+
+def _refuse_unknown(found: Mapping[Any, Any], path: str, fields: Mapping[str, Field]) -> None:
+    for name in found:
+        if name not in fields:
+            near = get_close_matches(str(name), fields, n=1) if isinstance(name, str) and len(name) < 64 else []
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(fields)}"
+            raise InputError(f"{at(path, name)}: unknown field; {hint}")
+
+
+def _refuse_missing(found: Mapping[Any, Any], path: str, fields: Mapping[str, Field]) -> None:
+    for name, field in fields.items():
+        if field.required and found.get(name) is None:
+            raise InputError(f"{at(path, name)} is required, but {'null' if name in found else 'missing'}")
