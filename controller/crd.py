@@ -188,7 +188,7 @@ SERVICE: Mapping[str, Field] = {
 OBJECTIVE: Mapping[str, Field] = {
     "preset": Field(preset, "price"),
     "price": Field(quantity, "price"),
-    "errorBudget": Field(quantity, "error_budget"),
+    "errorBudget": Field(not_yet),
 }
 
 POLICY_REF: Mapping[str, Field] = {

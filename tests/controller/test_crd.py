@@ -195,20 +195,17 @@ def test_null_is_absent_where_a_field_is_optional():
 
 
 @pytest.mark.parametrize(
-    ("objective", "price", "budget"),
+    ("objective", "price"),
     [
-        ({"preset": "Cost"}, 10.0, None),
-        ({"preset": "Balanced"}, 30.0, None),
-        ({"preset": "Latency"}, 100.0, None),
-        ({"price": "12.5"}, 12.5, None),
-        ({"price": 12, "preset": None}, 12.0, None),
-        ({"errorBudget": "0.01"}, 30.0, 0.01),
-        ({"errorBudget": "10m"}, 30.0, 0.01),
+        ({"preset": "Cost"}, 10.0),
+        ({"preset": "Balanced"}, 30.0),
+        ({"preset": "Latency"}, 100.0),
+        ({"price": "12.5"}, 12.5),
+        ({"price": 12, "preset": None}, 12.0),
     ],
 )
-def test_an_objective_is_a_price_or_a_budget(objective, price, budget):
-    spec = parse_policy(a_body({"spec/objective": objective})).spec
-    assert (spec.price, spec.error_budget) == (price, budget)
+def test_an_objective_is_a_price(objective, price):
+    assert parse_policy(a_body({"spec/objective": objective})).spec.price == price
 
 
 def test_an_empty_behavior_is_not_an_absent_one():
@@ -284,7 +281,6 @@ BAD_INPUTS = [  # path, value, and what the message must say: where, the value, 
     ),
     ("spec/objective/preset", "Cheap", 'spec.objective.preset: "Cheap" is not Cost or Balanced or Latency'),
     ("spec/objective/price", "0", "spec.objective.price: 0 is outside 1..1000"),
-    ("spec/objective/errorBudget", "1", "spec.objective.errorBudget: 1 is outside 0.0001..0.5"),
     ("spec/policyRef/name", "../x", 'spec.policyRef.name: "../x" is not auto or default or snvt or hpa or quantile'),
     ("spec/behavior/scaleUp/stabilizationWindowSeconds", 3601, "stabilizationWindowSeconds: 3601 is outside 0..3600"),
     ("spec/behavior/scaleUp/stabilizationWindowSeconds", -1, "stabilizationWindowSeconds: -1 is outside 0..3600"),
@@ -379,6 +375,7 @@ def test_a_typo_in_a_behavior_policy_is_named_with_its_place():
         ("spec/promotion", {"from": "Shadow"}, "spec.promotion"),
         ("spec/promotion", False, "spec.promotion"),
         ("spec/demand/preset", "istio", "spec.demand.preset"),
+        ("spec/objective", {"errorBudget": "0.01"}, "spec.objective.errorBudget"),
         ("spec/policyRef/configMap", {"name": "a", "key": "b", "sha256": "c"}, "spec.policyRef.configMap"),
         ("spec/guardrails/freezeWindows", [{"cron": "0 0 * * *"}], "spec.guardrails.freezeWindows"),
         ("spec/guardrails/requireHealthy", ["up == 1"], "spec.guardrails.requireHealthy"),

@@ -46,8 +46,7 @@ def test_the_defaults_are_pinned():
         "startup_s": None,
         "objective_s": 0.25,
         "price": 30.0,
-        "error_budget": None,
-        "action_price": 1.0,
+        "action_price": 3.0,
         "policy_name": "auto",
         "behavior": None,
         "guardrails": {

@@ -1,0 +1,56 @@
+"""What was read about a workload: a demand reading that says whether it is one, and its replicas.
+
+Missing is not zero: whatever is not a `Value` holds the replicas, with a reason that a person can read.
+"""
+
+import math
+from dataclasses import dataclass
+
+from scaling.decision import Reason
+
+
+@dataclass(frozen=True)
+class Value:
+    """A usable reading, in the query's unit. `partial`: the source said that some is missing, so it may only add."""
+
+    value: float
+    partial: bool = False
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """No usable reading, and why: one of the METRIC reasons, with the source's words."""
+
+    reason: Reason
+    message: str = ""
+
+
+Reading = Value | Unknown
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One look at a workload. `bad_ratio`: measured share of bad requests, None where nobody measures it."""
+
+    demand: Reading
+    current_replicas: int  # asked for, spec.replicas of /scale
+    ready_replicas: int  # serving
+    bad_ratio: float | None = None
+
+
+def usable_ratio(ratio: float | None) -> float | None:
+    """A measured share within 0..1, or None for what is no number: without traffic the usual query answers 0 / 0."""
+    if ratio is None or not math.isfinite(ratio):
+        return None
+    return min(1.0, max(0.0, ratio))
+
+
+def usable(reading: Reading) -> Reading:
+    """The reading, or why a value that no demand can have is none."""
+    if isinstance(reading, Unknown):
+        return reading
+    if math.isnan(reading.value):
+        return Unknown(Reason.METRIC_NAN, "the query answered NaN")
+    if reading.value < 0 or math.isinf(reading.value):
+        return Unknown(Reason.METRIC_ERROR, f"the query answered {reading.value}; demand is finite and at least 0")
+    return reading
