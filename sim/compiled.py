@@ -1,0 +1,45 @@
+"""Hands the kernels to numba when it is installed, and says whether it was.
+
+`compiler()` gives what `sim.fleet` is written with; without numba it leaves plain Python behind.
+"""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from scaling.kernel import KERNELS
+
+COMPILED = find_spec("numba") is not None and os.environ.get("FORESCALE_PLAIN", "") == ""
+"""Whether fleets run compiled; the environment variable FORESCALE_PLAIN=1 turns it off."""
+
+
+def _register_kernels() -> Any:
+    """Make every kernel callable from compiled code, and cache compilations by the kernels' own source.
+
+    numba's cache looks at the caller's file only, so the folder's name carries a hash of all sources that can matter.
+    """
+    sources = sorted({Path(kernel.__code__.co_filename) for kernel in KERNELS} | {Path(__file__).with_name("fleet.py")})
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
+    folder = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "forescale" / f"numba-{digest}"
+    if not os.access(folder.parent.parent, os.W_OK):
+        folder = Path(tempfile.gettempdir()) / folder.name
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(folder))
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that spin stand in the way of others: 10 times slower
+    import numba
+    import numba.extending
+
+    for kernel in KERNELS:
+        numba.extending.register_jitable(kernel)
+    return numba
+
+
+def compiler() -> tuple[Callable[..., Any], Any]:
+    """`(jit, prange)` for a module of loops over kernels; call it below the imports of all kernels that it uses."""
+    if not COMPILED:
+        return (lambda function: function), range
+    numba = _register_kernels()
+    return numba.njit(parallel=True, cache=True, error_model="numpy"), numba.prange

@@ -1,0 +1,56 @@
+"""One row of a fleet: what a workload decides, what it reads afterwards, and what the step cost.
+
+The same functions run one cluster in plain Python and thousands compiled (`sim.fleet`).
+"""
+
+from scaling.band import aim, clamp_to_band
+from scaling.capacity import observe_bad
+from scaling.guardrails import fit_envelope
+from scaling.kernel import Record, kernel
+from scaling.reference import reference_hpa
+from scaling.workload import RECENT_STEPS, observe
+from sim.rivals import CONSTANT, propose
+
+
+@kernel
+def decide_row(
+    rule: int, argument: float, w: Record, r: Record, terms: Record, c: Record, raise_by: float, release_by: float
+) -> int:
+    """Replicas that a row asks for next: its rule's band inside the envelope, or what it has without a metric.
+
+    A constant is not scaled by anyone: it knows no envelope.
+    """
+    current = c["desired"]
+    if rule == CONSTANT:
+        return int(argument)
+    if c["metric_missing"] == 1 or w["steps"] == 0:
+        return int(current)
+    lo, hi = propose(rule, argument, w, r, terms, current, raise_by, release_by)
+    target = fit_envelope(clamp_to_band(current, lo, hi), current, c["ready"], w, terms)
+    if target > current:
+        w["since_add"] = 0
+    return target
+
+
+@kernel
+def observe_row(w: Record, terms: Record, c: Record) -> None:
+    """Take a row's readings into its memory, unless the metric is missing.
+
+    The first reading after a gap stands for the steps that were missed too, as in `scaling.decide`.
+    """
+    if c["metric_missing"] == 1:
+        c["missed_steps"] += 1
+        return
+    for _ in range(min(RECENT_STEPS, 1 + c["missed_steps"])):
+        observe(w, c["metric_rps"] / terms["stated_capacity"], terms["price"], terms["horizon"])
+        observe_bad(w, c["metric_bad_ratio"], c["ready"])
+    c["missed_steps"] = 0
+    reference_hpa(w, terms)
+    aim(w, terms["horizon"])
+
+
+@kernel
+def reward_row(terms: Record, c: Record, params: Record, moved: int) -> float:
+    """Minus what the step cost, in pod-steps: pods, bad requests at their price, and pods moved at theirs."""
+    per_pod_step = params["workers"] / params["service_s"] * params["step_s"]
+    return float(-(c["replicas"] + terms["price"] * c["late"] / per_pod_step + terms["action_price"] * abs(moved)))
