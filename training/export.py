@@ -1,0 +1,55 @@
+"""Turns a training run into the two files that the controller reads: safetensors and a manifest."""
+
+import datetime
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from stable_baselines3 import PPO
+
+from scaling.errors import InputError
+from scaling.features import FEATURES
+from scaling.network import Network
+from scaling.policy import ACTIONS
+from scaling.policy_file import serialise
+from scaling.policy_manifest import FeatureRange, PolicyManifest
+from training.policy_writer import write_policy
+
+
+def export(run_folder: Path, name: str, target_folder: Path) -> None:
+    """Write `name`.safetensors and `name`.json from a run of `training.train`. Raises InputError if there is none."""
+    model_file, run_file = run_folder / "model.zip", run_folder / "run.json"
+    for path in (model_file, run_file):
+        if not path.is_file():
+            raise InputError(f"{path}: no such file; {run_folder} is not a finished training run")
+    run = json.loads(run_file.read_text())
+    network = network_of(PPO.load(model_file, device="cpu"))
+    weights, manifest = serialise(network, _manifest(name, run))
+    write_policy(target_folder, name, weights, manifest)
+
+
+def network_of(model: PPO) -> Network:
+    """The deterministic actor of an SB3 model as a plain network."""
+    actor = [*model.policy.mlp_extractor.policy_net, model.policy.action_net]
+    linear = [layer for layer in actor if hasattr(layer, "weight")]
+    return Network(tuple((_array(layer.weight), _array(layer.bias)) for layer in linear))
+
+
+def _array(parameter: Any) -> np.ndarray[Any, np.dtype[np.float32]]:
+    return np.asarray(parameter.detach().numpy(), np.float32)
+
+
+def _manifest(name: str, run: dict[str, Any]) -> PolicyManifest:
+    features = tuple(
+        FeatureRange(feature.name, feature.unit, feature.low, feature.high, float(low), float(high))
+        for feature, low, high in zip(FEATURES, run["seen_low"], run["seen_high"], strict=True)
+    )
+    return PolicyManifest(
+        name=name,
+        created=datetime.date.today().isoformat(),
+        features=features,
+        actions=ACTIONS,
+        training=run["config"],
+        evaluation={"cost_over_snvt_on_generated_demand": run["validation"]},
+    )
