@@ -1,0 +1,252 @@
+"""The dry-run: `reconcile` against the simulator, with an exact HPA and the clairvoyant beside it on the same demand.
+
+The only place where controller meets sim.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from controller.crd import PolicyResource
+from controller.frame import Frame
+from controller.policy_choice import policy_named
+from controller.ports import Ports, Scale, Target
+from controller.reconcile import reconcile
+from scaling.decide import remember
+from scaling.decision import Decision, Reason
+from scaling.hpa import HpaSettings, HpaSpec, HpaState, Metric, MetricKind, Workload
+from scaling.hpa import reconcile as sync_hpa
+from scaling.observation import Reading, Unknown, Value
+from scaling.spec import ScalingSpec
+from scaling.workload import STEP_S
+from sim.clairvoyant import CERTAIN, clairvoyant_replicas, needed_replicas
+from sim.cluster import begin_cluster, begin_metrics, capacity_rps, draw, new_cluster, new_params, transition
+from sim.latency import latency_quantile_s
+from sim.measures import PolicyRun, Run
+
+Watcher = Callable[[Frame], None]
+Series = NDArray[np.float64]
+
+OBJECTIVE_IN_SERVICE_TIMES = 10.0
+"""Simulated requests take a tenth of the objective, so that a pod with room is never late (chosen)."""
+HPA_SYNC_S = 15.0
+"""Source: kube-controller-manager --horizontal-pod-autoscaler-sync-period, default 15 s (Kubernetes v1.34)."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """The demand of a run, in the unit of the resource's query: one mean for each step of `step_s` seconds."""
+
+    demand: Series  # (n_steps,)
+    step_s: float
+    history: Series  # (n,) what went before, which the policy remembers as after a range query; may be empty
+
+
+def run_policy(resource: PolicyResource, load: Load, seed: int, on_frame: Watcher) -> tuple[Run, list[Decision]]:
+    """Drive one ScalingPolicy over a load in the simulated cluster; `on_frame` is called after every step.
+
+    The same seed gives the same run.
+    """
+    return asyncio.run(_Rehearsal(resource, load, seed).run(on_frame))
+
+
+class SimulatedWorkload:
+    """A simulated cluster as the world of one target: the dry-run's side of both ports."""
+
+    def __init__(self, params: dict[str, float], replicas: int, demand_per_request: float, reads_bad: bool) -> None:
+        self.params = params
+        self.cluster = new_cluster()
+        begin_cluster(self.cluster, replicas, params)
+        self.wanted = replicas
+        self.backlog_before = 0.0
+        self.demand_per_request = demand_per_request
+        self.reads_bad = reads_bad
+
+    async def demand(self, target: Target, now_s: float) -> Reading:
+        """What the demand query would answer now."""
+        return self.reading()
+
+    async def bad_ratio(self, target: Target, now_s: float) -> float | None:
+        """What the bad-share query would answer now, where the resource has one."""
+        return float(self.cluster["metric_bad_ratio"]) if self.reads_bad else None
+
+    async def scale(self, target: Target) -> Scale:
+        """The simulated /scale."""
+        return Scale(self.wanted, self.cluster["ready"])
+
+    async def set_replicas(self, target: Target, replicas: int) -> None:
+        """Patch the simulated /scale; the pods follow in the next step."""
+        self.wanted = replicas
+
+    def reading(self) -> Reading:
+        """The simulated metric, in the demand query's unit."""
+        if self.cluster["metric_missing"]:
+            return Unknown(Reason.METRIC_EMPTY, "the simulated query answered an empty vector")
+        return Value(self.cluster["metric_rps"] * self.demand_per_request)
+
+    def pass_step(self, requests_rps: float, draws: Any) -> None:
+        """Let one step pass."""
+        self.backlog_before = self.cluster["backlog"]
+        transition(self.cluster, self.wanted, requests_rps, self.params, draws)
+
+    def latency_p95_s(self, requests_rps: float) -> float:
+        """95 % of this step's requests were faster."""
+        c, p = self.cluster, self.params
+        queue = (self.backlog_before, c["ready"], p["workers"], p["service_s"])
+        return float(latency_quantile_s(0.95, requests_rps, *queue, p["timeout_s"], p["variability"], p["step_s"]))
+
+
+class TwinHpa:
+    """An HPA with the resource's own bounds, target and behavior, on a simulated cluster of its own."""
+
+    def __init__(self, spec: ScalingSpec, world: SimulatedWorkload) -> None:
+        self.spec, self.world = spec, world
+        self.state, self.settings = HpaState(), HpaSettings()
+
+    def sync(self, now_s: float) -> None:
+        """One sync of the exact algorithm on the simulated metric."""
+        reading = self.world.reading()
+        values = (round(reading.value * 1000),) if isinstance(reading, Value) else None
+        metric = Metric(MetricKind.EXTERNAL_AVERAGE_VALUE, max(1, round(self.spec.target_per_replica * 1000)), values)
+        spec = HpaSpec(self.spec.max_replicas, (metric,), self.spec.min_replicas, self.spec.behavior)
+        workload = Workload(self.world.wanted, self.world.cluster["replicas"], "app=simulated")
+        outcome = sync_hpa(spec, workload, self.state, self.settings, now_s)
+        self.state = outcome.state
+        if outcome.desired_replicas is not None:
+            self.world.wanted = outcome.desired_replicas
+
+
+@dataclass
+class _Ledger:
+    """What one policy's cluster did, step by step."""
+
+    name: str
+    replicas: list[int] = field(default_factory=list)
+    ready: list[int] = field(default_factory=list)
+    requests: list[float] = field(default_factory=list)
+    late: list[float] = field(default_factory=list)
+    latency_p95_s: list[float] = field(default_factory=list)
+    paid: int = 0
+
+    def note(self, world: SimulatedWorkload, requests_rps: float) -> None:
+        c = world.cluster
+        self.replicas.append(c["replicas"])
+        self.ready.append(c["ready"])
+        self.requests.append(c["arrived"])
+        self.late.append(c["late"])
+        self.latency_p95_s.append(world.latency_p95_s(requests_rps))
+        self.paid += c["replicas"]
+
+    def policy_run(self) -> PolicyRun:
+        replicas = np.array(self.replicas, float)
+        return PolicyRun(
+            self.name,
+            replicas,
+            np.array(self.ready, float),
+            np.array(self.requests),
+            np.array(self.late),
+            np.array(self.latency_p95_s),
+            int(np.count_nonzero(np.diff(replicas))),
+        )
+
+
+class _Rehearsal:
+    """One run in the making."""
+
+    def __init__(self, resource: PolicyResource, load: Load, seed: int) -> None:
+        spec, demand = resource.spec, load.demand
+        self.target, self.policy = Target(resource), policy_named(spec.policy_name)
+        self.params = new_params(
+            step_s=load.step_s,
+            objective_s=spec.objective_s,
+            service_s=spec.objective_s / OBJECTIVE_IN_SERVICE_TIMES,
+            **({} if spec.startup_s is None else {"startup_s": spec.startup_s}),
+        )
+        self.demand, self.step_s = demand, load.step_s
+        self.demand_per_request = spec.stated_capacity / capacity_rps(self.params)
+        self.requests_rps = demand / self.demand_per_request
+        self.draws = draw(np.random.default_rng(seed), len(demand))
+        self.clairvoyant = clairvoyant_replicas(self.requests_rps, self.params, spec.min_replicas, spec.max_replicas)
+        self.decisions: list[Decision] = []
+        self.ledgers = tuple(_Ledger(name) for name in ("forescale", "hpa", "clairvoyant"))
+        start = int(
+            np.clip(needed_replicas(self.requests_rps[:1], self.params)[0], spec.min_replicas, spec.max_replicas)
+        )
+        self.ours, twin = self._world(start, self.params), self._world(start, self.params)
+        self.hpa = TwinHpa(spec, twin)
+        self.ideal = self._world(int(self.clairvoyant[0]), self.params | CERTAIN)
+        for world in (self.ours, twin, self.ideal):
+            begin_metrics(world.cluster, self.requests_rps[0])
+        remember(self.target.state, spec, _on_memory_grid(load).tolist(), 0.0, start)
+
+    async def run(self, on_frame: Watcher) -> tuple[Run, list[Decision]]:
+        """Every step, then the figures."""
+        ports = Ports(self.ours, self.ours)
+        for step in range(len(self.demand)):
+            await self._step(step, ports)
+            on_frame(self._frame(step))
+        return self._run(), self.decisions
+
+    async def _step(self, step: int, ports: Ports) -> None:
+        now_s = step * self.step_s
+        due = step > 0 and _is_due(now_s, self.step_s, self.target.resource.spec.interval_s)
+        if due:
+            self.decisions.extend(await reconcile([self.target], ports, self.policy, now_s))
+        if step > 0 and _is_due(now_s, self.step_s, HPA_SYNC_S):
+            self.hpa.sync(now_s)
+        self.ideal.wanted = int(self.clairvoyant[step])
+        for ledger, world in zip(self.ledgers, (self.ours, self.hpa.world, self.ideal), strict=True):
+            world.pass_step(self.requests_rps[step], self.draws[step])
+            ledger.note(world, self.requests_rps[step])
+
+    def _world(self, replicas: int, params: dict[str, float]) -> SimulatedWorkload:
+        reads_bad = self.target.resource.queries.bad_ratio is not None
+        return SimulatedWorkload(params, replicas, self.demand_per_request, reads_bad)
+
+    def _frame(self, step: int) -> Frame:
+        ours, hpa, ideal = self.ledgers
+        hour = max(1, round(3600 / self.step_s))
+        arrived = sum(ours.requests[-hour:])
+        return Frame(
+            time_s=step * self.step_s,
+            demand_rps=float(self.demand[step]),
+            decision=self.decisions[-1] if self.decisions else _first_decision(self.ours.wanted),
+            ready=ours.ready[-1],
+            latency_p95_s=ours.latency_p95_s[-1],
+            bad_ratio_last_hour=sum(ours.late[-hour:]) / arrived if arrived > 0 else 0.0,
+            hpa_replicas=hpa.replicas[-1],
+            replica_hours=ours.paid * self.step_s / 3600,
+            hpa_replica_hours=hpa.paid * self.step_s / 3600,
+            clairvoyant_replica_hours=ideal.paid * self.step_s / 3600,
+        )
+
+    def _run(self) -> Run:
+        resource = self.target.resource
+        return Run(
+            title=f"{resource.namespace}/{resource.name}",
+            step_s=self.step_s,
+            objective_s=resource.spec.objective_s,
+            capacity_rps=resource.spec.stated_capacity,
+            demand_rps=self.demand,
+            policies=tuple(ledger.policy_run() for ledger in self.ledgers),
+        )
+
+
+def _on_memory_grid(load: Load) -> Series:
+    """The history on the memory's own grid, each of its steps holding the value of its time."""
+    times_s = np.arange(0.0, len(load.history) * load.step_s, STEP_S)
+    return np.asarray(load.history[(times_s / load.step_s).astype(int)])
+
+
+def _is_due(now_s: float, step_s: float, interval_s: float) -> bool:
+    """Whether an interval ended within the step that ends now."""
+    return int(now_s / interval_s + 1e-9) != int((now_s - step_s) / interval_s + 1e-9)
+
+
+def _first_decision(replicas: int) -> Decision:
+    """What is shown before the first decision is due."""
+    return Decision(0.0, None, replicas, replicas, None, replicas, replicas, (), "none yet")

@@ -1,0 +1,5 @@
+"""`python -m forescale`."""
+
+from forescale.cli import main
+
+main()

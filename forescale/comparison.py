@@ -1,0 +1,96 @@
+"""What a comparison comes to: its summary, as tables and as JSON."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+
+from forescale.files import write_whole
+from sim.measures import PRICES
+from training.evaluate import Row
+
+REFERENCE = "hpa-70"
+"""Costs are also given over this one's: the target that most people set."""
+
+
+def summary_tables(rows: Sequence[Row]) -> list[Table]:
+    """One table for all traces and one a class; calm and bursty are never pooled without being shown apart."""
+    return [_table(group, entries) for group, entries in summarise(rows).items()]
+
+
+def write_comparison(rows: Sequence[Row], path: Path) -> None:
+    """Write `{"rows": [...], "summary": {...}}`, whole or not at all."""
+    document = {"rows": [row.document() for row in rows], "summary": summarise(rows)}
+    write_whole(path, (json.dumps(document, indent=1, allow_nan=False) + "\n").encode())
+
+
+def summarise(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, float]]]:
+    """Figures by group (all, each class, each resolution) and policy.
+
+    cost, bad_ratio, J: mean and median over the group's traces; `j30_over_hpa_70` and the like: geometric mean over
+    traces of the ratio to an HPA at 70 %; actions likewise.
+    """
+    groups = {"all": list(rows)}
+    for row in rows:
+        groups.setdefault(row.trace_class, []).append(row)
+        groups.setdefault(row.resolution, []).append(row)
+    return {name: _summarise_group(members) for name, members in groups.items()}
+
+
+def _summarise_group(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
+    reference = {row.trace: row for row in rows if row.policy == REFERENCE}
+    policies: dict[str, list[Row]] = {}
+    for row in rows:
+        policies.setdefault(row.policy, []).append(row)
+    return {name: _figures(members, reference) for name, members in policies.items()}
+
+
+def _figures(rows: Sequence[Row], reference: dict[str, Row]) -> dict[str, float]:
+    beside = [reference[row.trace].measures for row in rows]
+    ours = [row.measures for row in rows]
+    figures: dict[str, float] = {"traces": float(len(rows))}
+    for name, values in (
+        ("cost", [m.cost for m in ours]),
+        ("bad_ratio", [m.bad_ratio for m in ours]),
+        *((f"j{price:g}", [m.j(price) for m in ours]) for price in PRICES),
+    ):
+        figures[f"{name}_mean"] = float(np.mean(values))
+        figures[f"{name}_median"] = float(np.median(values))
+    for price in PRICES:
+        ratios = [m.j(price) / b.j(price) for m, b in zip(ours, beside, strict=True)]
+        figures[f"j{price:g}_over_hpa_70"] = _geometric_mean(ratios)
+        figures[f"j{price:g}_better_than_hpa_70"] = float(sum(ratio < 1 for ratio in ratios))
+    figures["actions_over_hpa_70"] = _geometric_mean(
+        [(m.actions + 1) / (b.actions + 1) for m, b in zip(ours, beside, strict=True)]
+    )
+    return figures
+
+
+def _geometric_mean(values: Sequence[float]) -> float:
+    return float(np.exp(np.mean(np.log(values))))
+
+
+def _table(group: str, entries: dict[str, dict[str, float]]) -> Table:
+    traces = max(int(figures["traces"]) for figures in entries.values())
+    table = Table(title=f"{group}: {traces} traces", title_justify="left", box=None)
+    table.add_column("policy")
+    for column in ("cost", "bad %", "median", "J10", "J30", "J100", "J30 better", "actions"):
+        table.add_column(column, justify="right")
+    for name, figures in sorted(entries.items(), key=lambda item: item[1]["j30_over_hpa_70"]):
+        table.add_row(name, *_cells(figures))
+    table.caption = "cost over the clairvoyant; J and actions over hpa-70 (geometric means)"
+    return table
+
+
+def _cells(figures: dict[str, Any]) -> list[str]:
+    return [
+        f"{figures['cost_mean']:.2f}",
+        f"{100 * figures['bad_ratio_mean']:.2f}",
+        f"{100 * figures['bad_ratio_median']:.2f}",
+        *(f"{figures[f'j{price:g}_over_hpa_70']:.3f}" for price in PRICES),
+        f"{figures['j30_better_than_hpa_70']:.0f}/{figures['traces']:.0f}",
+        f"{figures['actions_over_hpa_70']:.2f}",
+    ]

@@ -1,0 +1,50 @@
+"""`forescale dry-run`: its options; what it does is in `forescale.rehearsal`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def dry_run(
+    file: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--file", "-f", metavar="POLICY.yaml", help="ScalingPolicy file, repeatable. Default: an example."
+        ),
+    ] = None,
+    trace: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Load from a CSV of t_seconds,value rows, gzip or plain."),
+    ] = None,
+    generate: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Generated load: day (default), flash-crowd, weekly, on-off, noisy, idle."),
+    ] = None,
+    hours: Annotated[
+        float | None, typer.Option(help="Length of the run. Default: 24 generated hours, or the whole trace.")
+    ] = None,
+    history_hours: Annotated[
+        float | None,
+        typer.Option(help="Load before the run that the policy remembers. Default: 24 generated hours, 0 of a trace."),
+    ] = None,
+    mean_rps: Annotated[float | None, typer.Option(help="Scale the load to this mean, in requests/s.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of load and cluster; the same seed, the same run.")] = 0,
+    speed: Annotated[float, typer.Option(help="0: as fast as possible; 1: real time; N: N times as fast.")] = 0.0,
+    report: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder for report.html and report.png; one each below it for several.")
+    ] = Path("forescale-report"),
+    no_report: Annotated[bool, typer.Option("--no-report", help="Write no report.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document on stdout and all else on stderr.")
+    ] = False,
+    metrics_port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Serve Prometheus metrics on this port during the run.")
+    ] = None,
+) -> None:
+    """Run ScalingPolicies against a simulated cluster and show what an HPA would have done with the same load."""
+    from forescale.load import LoadRequest
+    from forescale.rehearsal import Rehearsal, rehearse
+
+    request = LoadRequest(trace, generate, hours, mean_rps, history_hours, seed)
+    rehearse(Rehearsal(file or [], request, speed, None if no_report else report, as_json, metrics_port))

@@ -1,0 +1,49 @@
+"""`forescale evaluate`: its options and its table; what is measured is in `training.evaluate`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def evaluate(
+    traces: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder of traces: CSV of t_seconds,value, gzip or plain.")
+    ],
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write rows and summary.")] = None,
+    policy: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of the policy to judge. Default: the shipped one.")
+    ] = None,
+    mean_pods: Annotated[float, typer.Option(min=1.0, max=1000.0, help="Scale traces to this mean, in pods.")] = 30.0,
+    startup: Annotated[float, typer.Option(min=1.0, max=900.0, help="Start-up of a pod, seconds.")] = 45.0,
+    days: Annotated[float | None, typer.Option(min=0.01, help="At most so many days of each trace.")] = None,
+    hindsight: Annotated[
+        bool,
+        typer.Option("--hindsight", help="Also an HPA tuned in hindsight per trace and price: 64 rows more each."),
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of noise and of the fill between coarse samples.")] = 0,
+) -> None:
+    """Run every rival and a policy over a folder of traces and compare what they cost and how well they serve."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from controller.policy_choice import policy_named
+    from controller.policy_store import load_policy_folder
+    from forescale.comparison import summary_tables, write_comparison
+    from scaling.policy import NetworkPolicy, feature_schema
+    from sim.traces import load_folder
+    from training.evaluate import EvaluateConfig
+    from training.evaluate import evaluate as run_comparison
+
+    loaded = policy_named("default") if policy is None else NetworkPolicy(load_policy_folder(policy, feature_schema()))
+    config = EvaluateConfig(mean_pods=mean_pods, startup_s=startup, days=days, hindsight=hindsight, seed=seed)
+    console = Console(highlight=False)
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("steps")
+        rows = run_comparison(
+            load_folder(traces), loaded, config, lambda step, steps: bar.update(task, completed=step, total=steps)
+        )
+    if json_file is not None:
+        write_comparison(rows, json_file)
+    for table in summary_tables(rows):
+        console.print(table)

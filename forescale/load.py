@@ -1,0 +1,105 @@
+"""The load a dry-run is driven by: a recorded trace or a generated scenario, on a workload's control interval."""
+
+import math
+import zlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from controller.dryrun import Load
+from scaling.errors import InputError
+from sim.demand import SCENARIOS, generate
+from sim.traces import Trace, read_load_csv, resample
+
+DEFAULT_SCENARIO = "day"
+DEFAULT_HOURS = 24.0
+DEFAULT_HISTORY_HOURS = 24.0
+"""What a policy remembers when it starts: one day, as the operator asks Prometheus for."""
+LEAST_STEPS = 2
+
+
+@dataclass(frozen=True)
+class LoadRequest:
+    """What load was asked for: a trace, or else a scenario."""
+
+    trace: Path | None = None
+    scenario: str | None = None  # None: `DEFAULT_SCENARIO`, unless there is a trace
+    hours: float | None = None  # None: the whole trace, or `DEFAULT_HOURS` of a scenario
+    mean_rps: float | None = None  # None: the trace's or the scenario's own
+    history_hours: float | None = None  # None: DEFAULT_HISTORY_HOURS of a scenario, nothing of a trace
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.trace is not None and self.scenario is not None:
+            raise InputError(f"--trace {self.trace} and --generate {self.scenario}: give one of them")
+        for option, value in (("--hours", self.hours), ("--mean-rps", self.mean_rps)):
+            if value is not None and not 0 < value < math.inf:
+                raise InputError(f"{option}: {value:g} is not a number over 0")
+        if self.history_hours is not None and not 0 <= self.history_hours < math.inf:
+            raise InputError(f"--history-hours: {self.history_hours:g} is not a number from 0 on")
+        if self.scenario is not None and self.scenario not in SCENARIOS:
+            raise InputError(f"--generate: {self.scenario!r} is not one of {', '.join(SCENARIOS)}")
+
+    @property
+    def label(self) -> str:
+        """The load in a few words, for titles."""
+        return self.trace.name if self.trace is not None else f"scenario {self.scenario or DEFAULT_SCENARIO}"
+
+
+class Loads:
+    """Demand series for one workload after another; a trace's file is read and checked once, when this is built."""
+
+    def __init__(self, request: LoadRequest) -> None:
+        self._request = request
+        self._trace = None if request.trace is None else read_load_csv(request.trace)
+
+    def of(self, workload: str, step_s: float) -> Load:
+        """The load of one workload. Raises InputError for a length or a mean that cannot be had.
+
+        Generated workloads differ from each other by name, and a seed always gives the same ones.
+        """
+        request = self._request
+        if self._trace is not None:
+            before = _count(request.history_hours or 0.0, step_s)
+            demand = self._recorded(self._trace, step_s, before)
+        else:
+            history_hours = DEFAULT_HISTORY_HOURS if request.history_hours is None else request.history_hours
+            before = _count(history_hours, step_s)
+            demand = self._generated(workload, step_s, before + _steps(request.hours or DEFAULT_HOURS, step_s))
+        return Load(demand[before:], step_s, demand[:before])
+
+    def _recorded(self, trace: Trace, step_s: float, before: int) -> NDArray[np.float64]:
+        demand_rps = resample(trace, step_s, seed=self._request.seed)
+        n_there = len(demand_rps)
+        n_steps = n_there - before if self._request.hours is None else _steps(self._request.hours, step_s)
+        if n_steps < LEAST_STEPS or before + n_steps > n_there:
+            hours = f"{max(n_steps, LEAST_STEPS) * step_s / 3600:g}"
+            after = f" after {before * step_s / 3600:g} of history" if before else ""
+            raise InputError(f"--hours: {hours}{after}, but {trace.name} has {n_there * step_s / 3600:g}")
+        demand_rps = demand_rps[: before + n_steps]
+        mean_rps = float(demand_rps[before:].mean())
+        if self._request.mean_rps is None:
+            return demand_rps
+        if mean_rps <= 0:
+            raise InputError(f"--mean-rps: {self._request.mean_rps:g}, but {trace.name} has no load to scale")
+        return demand_rps * (self._request.mean_rps / mean_rps)
+
+    def _generated(self, workload: str, step_s: float, n_steps: int) -> NDArray[np.float64]:
+        scenario = SCENARIOS[self._request.scenario or DEFAULT_SCENARIO]
+        if self._request.mean_rps is not None:
+            scenario = replace(scenario, mean_rps=self._request.mean_rps)
+        rng = np.random.default_rng([self._request.seed, zlib.crc32(workload.encode())])
+        return generate(scenario, n_steps, step_s, rng)
+
+
+def _count(hours: float, step_s: float) -> int:
+    return round(hours * 3600 / step_s)
+
+
+def _steps(hours: float, step_s: float) -> int:
+    n_steps = _count(hours, step_s)
+    if n_steps < LEAST_STEPS:
+        raise InputError(f"--hours: {hours:g} is under {LEAST_STEPS} intervals of {step_s:g} s")
+    return n_steps

@@ -1,0 +1,159 @@
+"""A dry-run from end to end: each workload driven and watched, then tables, reports and JSON.
+
+What a run is, `controller.dryrun` owns; which options there are, `forescale.dry_run`.
+"""
+
+import importlib.resources
+import importlib.util
+import json
+import math
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from controller import dryrun
+from controller.crd import PolicyResource, load_policies
+from controller.frame import Frame
+from forescale.exporter import Exporter
+from forescale.files import make_folder
+from forescale.live import LiveTable, summary_table
+from forescale.load import LoadRequest, Loads
+from forescale.pace import Pace
+from forescale.summary import document, headline
+from scaling.decision import Decision
+from scaling.errors import InputError
+from scaling.workload import STEP_S
+from sim.measures import Run
+
+WIDTH_WITHOUT_TERMINAL = 120
+"""Columns of a log; chosen: the summary needs 80."""
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What a dry-run was asked to do."""
+
+    files: Sequence[Path]
+    load: LoadRequest
+    speed: float = 0.0
+    report: Path | None = None  # None: no report
+    as_json: bool = False
+    metrics_port: int | None = None  # None: no metrics
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One workload's run."""
+
+    name: str
+    run: Run
+    decisions: list[Decision]
+
+
+def rehearse(rehearsal: Rehearsal) -> None:
+    """Run every workload and show what came of it. Raises InputError before the first step if it cannot."""
+    resources = _resources(rehearsal.files)
+    source, pace = Loads(rehearsal.load), Pace(rehearsal.speed)
+    loads = [source.of(_full_name(resource), _step_s(resource.spec.interval_s)) for resource in resources]
+    if rehearsal.report is not None:
+        _check_report(rehearsal.report)
+
+    console = _console(rehearsal.as_json)
+    with ExitStack() as stack:
+        exporter = None if rehearsal.metrics_port is None else stack.enter_context(Exporter(rehearsal.metrics_port))
+        outcomes = [
+            _drive(resource, load, rehearsal, console, pace, exporter)
+            for resource, load in zip(resources, loads, strict=True)
+        ]
+    for outcome in outcomes:
+        _conclude(outcome, _folder(rehearsal.report, outcome, len(outcomes)), console)
+    if rehearsal.as_json:
+        print(json.dumps(_document(outcomes), allow_nan=False), file=sys.stdout, flush=True)
+
+
+def _step_s(interval_s: float) -> float:
+    """Step of the simulation: a whole part of the control interval, at most the memory's own step."""
+    return interval_s / math.ceil(interval_s / STEP_S)
+
+
+def _resources(files: Sequence[Path]) -> list[PolicyResource]:
+    if not files:
+        with importlib.resources.as_file(importlib.resources.files("forescale") / "examples" / "web.yaml") as example:
+            return load_policies(example)
+    resources = [resource for file in files for resource in load_policies(file)]
+    names = [_full_name(resource) for resource in resources]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"--file: ScalingPolicy {name} is given {names.count(name)} times, at most 1 allowed")
+    return resources
+
+
+def _check_report(folder: Path) -> None:
+    """Refuse before the run what would fail after it."""
+    for module in ("matplotlib", "jinja2"):
+        if importlib.util.find_spec(module) is None:
+            raise InputError(f"report {folder}: needs {module} (install forescale[report], or pass --no-report)")
+    make_folder(folder)
+
+
+def _console(as_json: bool) -> Console:
+    """Where people look: stdout, or stderr while stdout carries JSON."""
+    console = Console(stderr=as_json, highlight=False)
+    return console if console.is_terminal else Console(stderr=as_json, highlight=False, width=WIDTH_WITHOUT_TERMINAL)
+
+
+def _drive(
+    resource: PolicyResource,
+    load: dryrun.Load,
+    rehearsal: Rehearsal,
+    console: Console,
+    pace: Pace,
+    exporter: Exporter | None,
+) -> Outcome:
+    name = _full_name(resource)
+    title = f"{name}, {rehearsal.load.label}"
+    with LiveTable(title, len(load.demand), load.step_s, resource.spec.objective_s, console) as live:
+
+        def on_frame(frame: Frame) -> None:
+            pace.wait(frame.time_s)
+            live.update(frame)
+            if exporter is not None:
+                exporter.update(resource.namespace, resource.name, frame)
+
+        pace.start()
+        run, decisions = dryrun.run_policy(resource, load, rehearsal.load.seed, on_frame)
+    return Outcome(name, replace(run, title=title), decisions)
+
+
+def _conclude(outcome: Outcome, folder: Path | None, console: Console) -> None:
+    console.print(outcome.run.title, style="bold", markup=False, soft_wrap=True)
+    console.print(summary_table(outcome.run))
+    console.print(headline(outcome.run), soft_wrap=True)
+    if folder is not None:
+        from forescale.report import write_report  # matplotlib only where a report is wanted
+
+        paths = write_report(outcome.run, outcome.decisions, folder)
+        console.print(f"report: {paths.html} and {paths.png}", markup=False, soft_wrap=True)
+
+
+def _folder(report: Path | None, outcome: Outcome, n_workloads: int) -> Path | None:
+    """The report's folder, one below it for each of several workloads."""
+    if report is None or n_workloads == 1:
+        return report
+    return report / outcome.name.replace("/", ".")
+
+
+def _document(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """The first workload's document; several workloads stand under `workloads`, the first among them."""
+    documents = {outcome.name: document(outcome.run, outcome.decisions) for outcome in outcomes}
+    first = documents[outcomes[0].name]
+    return first if len(outcomes) == 1 else {**first, "workloads": documents}
+
+
+def _full_name(resource: PolicyResource) -> str:
+    return f"{resource.namespace}/{resource.name}"

@@ -1,0 +1,270 @@
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from forescale import cli
+from scaling.decision import Action, Reason
+from scaling.errors import InputError
+from sim.demand import SCENARIOS
+from tests.forescale.builders import a_run, frames, replica_hours
+
+ROOT = Path(__file__).parents[2]
+
+POLICY = """
+apiVersion: forescale.dev/v1alpha1
+kind: ScalingPolicy
+metadata: {{name: {name}, namespace: shop}}
+spec:
+  scaleTargetRef: {{apiVersion: apps/v1, kind: Deployment, name: web}}
+  maxReplicas: 60
+  intervalSeconds: {interval}
+  demand: {{targetPerReplica: "70"}}
+"""
+
+
+class FakeDryRun:
+    """Stands for `controller.dryrun`: remembers what it was asked and answers with a synthetic run."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, np.ndarray, float, int]] = []
+        self.failure: BaseException | None = None
+        self.while_running = lambda: None
+
+    def run_policy(self, resource, load, seed, on_frame):
+        self.asked.append((resource.name, load.demand, load.step_s, seed))
+        if self.failure is not None:
+            raise self.failure
+        run, decisions = a_run(len(load.demand), load.step_s, title=f"{resource.namespace}/{resource.name}")
+        for frame in frames(run, decisions):
+            on_frame(frame)
+        self.while_running()
+        return run, decisions
+
+
+@pytest.fixture
+def dry_run(monkeypatch, tmp_path):
+    fake = FakeDryRun()
+    monkeypatch.setattr("controller.dryrun.run_policy", fake.run_policy)
+    monkeypatch.chdir(tmp_path)
+    return fake
+
+
+def a_policy_file(folder: Path, name: str = "web", interval: int = 15) -> str:
+    path = folder / f"{name}.yaml"
+    path.write_text(POLICY.format(name=name, interval=interval))
+    return str(path)
+
+
+def error_line(capsys) -> str:
+    """The one line on stderr; nothing may stand on stdout."""
+    out, err = capsys.readouterr()
+    assert out == ""
+    lines = err.splitlines()
+    assert len(lines) == 1, err
+    assert lines[0].startswith("forescale: error: ")
+    return str(lines[0]).removeprefix("forescale: error: ")
+
+
+def test_a_dry_run_without_a_file_runs_the_example_and_writes_a_report(dry_run, tmp_path, capsys):
+    assert cli.run(["dry-run", "--hours", "1"]) == 0
+    ((name, demand_rps, step_s, seed),) = dry_run.asked
+    assert (name, len(demand_rps), step_s, seed) == ("web", 240, 15, 0)
+    assert {path.name for path in (tmp_path / "forescale-report").iterdir()} == {"report.html", "report.png"}
+    out = capsys.readouterr().out
+    assert "forescale used" in out
+    assert "report.html" in out
+    assert "\x1b" not in out
+
+
+def test_json_is_the_one_document_on_stdout(dry_run, tmp_path, capsys):
+    assert cli.run(["dry-run", "--hours", "1", "--json", "--report", str(tmp_path / "there")]) == 0
+    out, err = capsys.readouterr()
+    document = json.loads(out)
+    run, decisions = a_run(240)
+    assert set(document) == {"policies", "decisions"}
+    assert {"forescale", "hpa", "clairvoyant"} <= set(document["policies"])
+    assert set(document["policies"]["hpa"]) == {"replica_hours", "bad_ratio", "actions", "cost_ratio"}
+    assert document["policies"]["hpa"]["replica_hours"] == pytest.approx(replica_hours(run, "hpa"))
+    assert len(document["decisions"]) == len(decisions)
+    for shown in document["decisions"]:
+        assert set(shown) == {"time_s", "action", "proposed_replicas", "final_replicas", "reasons"}
+        assert shown["action"] in set(Action)
+        assert set(shown["reasons"]) <= set(Reason)
+    assert "forescale used" in err
+    assert (tmp_path / "there" / "report.html").exists()
+
+
+def test_several_workloads_stand_in_one_document_and_get_a_report_each(dry_run, tmp_path, capsys):
+    files = ["-f", a_policy_file(tmp_path, "web"), "-f", a_policy_file(tmp_path, "api", interval=30)]
+    assert cli.run(["dry-run", *files, "--hours", "1", "--json", "--report", "out"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert list(document["workloads"]) == ["shop/web", "shop/api"]
+    assert document["workloads"]["shop/web"] == {key: document[key] for key in ("policies", "decisions")}
+    assert len(document["workloads"]["shop/api"]["decisions"]) == 240
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"shop.web", "shop.api"}
+
+
+def test_no_report_writes_nothing(dry_run, tmp_path):
+    assert cli.run(["dry-run", "--hours", "1", "--no-report"]) == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_seed_gives_the_same_load_and_another_seed_another(dry_run):
+    for seed in ("7", "7", "8"):
+        assert cli.run(["dry-run", "--hours", "1", "--no-report", "--seed", seed]) == 0
+    first, again, other = (demand_rps for _, demand_rps, _, _ in dry_run.asked)
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_a_trace_is_cut_and_scaled_as_asked(dry_run, tmp_path):
+    trace = tmp_path / "load.csv"
+    trace.write_text("t_seconds,value\n" + "".join(f"{60 * k},{100 + k}\n" for k in range(120)))
+    assert cli.run(["dry-run", "--trace", str(trace), "--no-report"]) == 0
+    assert cli.run(["dry-run", "--trace", str(trace), "--no-report", "--hours", "1", "--mean-rps", "500"]) == 0
+    (_, whole, _, _), (_, scaled, _, _) = dry_run.asked
+    assert len(whole) == 480
+    assert whole.mean() == pytest.approx(100 + 119 / 2)
+    assert len(scaled) == 240
+    assert scaled.mean() == pytest.approx(500)
+
+
+def test_generated_load_has_the_mean_that_was_asked_for_at_any_interval(dry_run, tmp_path):
+    file = a_policy_file(tmp_path, interval=300)
+    assert cli.run(["dry-run", "-f", file, "--hours", "48", "--mean-rps", "50", "--no-report"]) == 0
+    ((_, demand_rps, step_s, _),) = dry_run.asked
+    assert (len(demand_rps), step_s) == (48 * 240, 15)
+    assert demand_rps.mean() == pytest.approx(50, rel=0.3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        pytest.param(["dry-run", "-f", "absent.yaml"], "absent.yaml", id="missing-policy-file"),
+        pytest.param(["dry-run", "--trace", "absent.csv"], "absent.csv", id="missing-trace"),
+        pytest.param(["dry-run", "--generate", "nope"], "'nope' is not one of day", id="unknown-scenario"),
+        pytest.param(["dry-run", "--generate", "day", "--trace", "x.csv"], "give one of them", id="two-loads"),
+        pytest.param(["dry-run", "--hours", "nan"], "--hours: nan", id="hours-nan"),
+        pytest.param(["dry-run", "--hours", "0"], "--hours: 0", id="no-hours"),
+        pytest.param(["dry-run", "--hours", "1e9"], "10000000", id="too-many-hours"),
+        pytest.param(["dry-run", "--mean-rps", "-5"], "--mean-rps: -5", id="negative-load"),
+        pytest.param(["dry-run", "--speed", "-1"], "--speed: -1", id="negative-speed"),
+        pytest.param(["dry-run", "--speed", "inf"], "--speed: inf", id="endless-speed"),
+        pytest.param(["dry-run", "--seed", "-1"], "--seed", id="negative-seed"),
+        pytest.param(["dry-run", "--metrics-port", "70000"], "--metrics-port", id="port-too-high"),
+        pytest.param(["dry-run", "--nope"], "--nope", id="unknown-option"),
+        pytest.param(["nope"], "nope", id="unknown-command"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(dry_run, tmp_path, capsys, arguments, named):
+    assert cli.run(arguments) == 2
+    assert named in error_line(capsys)
+    assert dry_run.asked == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_policy_given_twice_is_refused(dry_run, tmp_path, capsys):
+    file = a_policy_file(tmp_path)
+    assert cli.run(["dry-run", "-f", file, "-f", file]) == 2
+    assert "shop/web is given 2 times" in error_line(capsys)
+
+
+def test_a_trace_too_short_for_the_hours_is_refused(dry_run, tmp_path, capsys):
+    trace = tmp_path / "load.csv"
+    trace.write_text("t_seconds,value\n0,1\n3600,1\n")
+    assert cli.run(["dry-run", "--trace", str(trace), "--hours", "5"]) == 2
+    assert error_line(capsys) == "--hours: 5, but load has 2"
+
+
+def test_a_report_folder_that_is_a_file_is_refused_before_the_run(dry_run, tmp_path, capsys):
+    (tmp_path / "taken").write_text("")
+    assert cli.run(["dry-run", "--hours", "1", "--report", "taken"]) == 2
+    assert "taken" in error_line(capsys)
+    assert dry_run.asked == []
+
+
+def test_an_error_of_many_lines_is_told_in_one(dry_run, capsys):
+    dry_run.failure = InputError("policy x:\n  price is 3,\n  at most 2")
+    assert cli.run(["dry-run", "--hours", "1", "--no-report"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == "forescale: error: policy x: price is 3, at most 2"
+
+
+def test_an_interrupted_run_exits_with_130(dry_run):
+    dry_run.failure = KeyboardInterrupt()
+    assert cli.run(["dry-run", "--hours", "1", "--no-report"]) == 130
+
+
+def test_a_fault_of_ours_is_not_disguised_as_bad_input(dry_run):
+    dry_run.failure = ZeroDivisionError()
+    with pytest.raises(ZeroDivisionError):
+        cli.run(["dry-run", "--hours", "1", "--no-report"])
+
+
+def test_metrics_are_served_while_the_run_lasts(dry_run):
+    port, pages = a_free_port(), []
+
+    def scrape() -> None:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+            pages.append(answer.read().decode())
+
+    dry_run.while_running = scrape
+    assert cli.run(["dry-run", "--hours", "1", "--no-report", "--metrics-port", str(port)]) == 0
+    _, decisions = a_run(240)
+    shown = dict(re.findall(r"^(forescale_\S+) (\S+)$", pages[0], flags=re.MULTILINE))
+    workload = 'name="web",namespace="shop"'
+    assert float(shown[f"forescale_desired_replicas{{{workload}}}"]) == decisions[-1].final_replicas
+    holds = sum(decision.action is Action.HOLD for decision in decisions)
+    assert float(shown[f'forescale_decisions_total{{action="Hold",{workload}}}']) == holds
+    with pytest.raises(OSError, match="refused"):
+        scrape()
+
+
+def test_a_port_in_use_is_refused(dry_run, capsys):
+    with socket.socket() as taken:
+        taken.bind(("0.0.0.0", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert cli.run(["dry-run", "--hours", "1", "--no-report", "--metrics-port", str(port)]) == 2
+    assert str(port) in error_line(capsys)
+
+
+def test_help_names_every_scenario(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    assert cli.run(["dry-run", "--help"]) == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in SCENARIOS)
+
+
+def test_version_and_missing_command(capsys):
+    assert cli.run(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("forescale ")
+    assert cli.run([]) == 2
+    assert "dry-run" in capsys.readouterr().out
+
+
+def test_the_module_runs_and_loads_nothing_heavy_for_an_error():
+    code = "import sys; import forescale.cli as c; c.run(['nope']); print(sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stderr == "forescale: error: No such command 'nope'.\n"
+    assert not {"'numpy'", "'torch'", "'matplotlib'"} & set(re.findall(r"'\w+'", done.stdout))
+    module = subprocess.run([sys.executable, "-m", "forescale", "nope"], cwd=ROOT, capture_output=True, env=os.environ)
+    assert module.returncode == 2
+
+
+def test_the_packaged_example_is_the_one_in_deploy():
+    packaged = (ROOT / "forescale" / "examples" / "web.yaml").read_text()
+    assert packaged == (ROOT / "deploy" / "examples" / "web.yaml").read_text()
+
+
+def a_free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
