@@ -21,6 +21,7 @@ from scaling.decision import Decision, Reason
 from scaling.hpa import HpaSettings, HpaSpec, HpaState, Metric, MetricKind, Workload
 from scaling.hpa import reconcile as sync_hpa
 from scaling.observation import Reading, Unknown, Value
+from scaling.policy import Policy
 from scaling.spec import ScalingSpec
 from scaling.workload import STEP_S
 from sim.clairvoyant import CERTAIN, clairvoyant_replicas, needed_replicas
@@ -46,12 +47,15 @@ class Load:
     history: Series  # (n,) what went before, which the policy remembers as after a range query; may be empty
 
 
-def run_policy(resource: PolicyResource, load: Load, seed: int, on_frame: Watcher) -> tuple[Run, list[Decision]]:
+def run_policy(
+    resource: PolicyResource, load: Load, seed: int, on_frame: Watcher, policy: Policy | None = None
+) -> tuple[Run, list[Decision]]:
     """Drive one ScalingPolicy over a load in the simulated cluster; `on_frame` is called after every step.
 
-    The same seed gives the same run.
+    `policy` decides in place of the one that the resource names. The same seed gives the same run.
     """
-    return asyncio.run(_Rehearsal(resource, load, seed).run(on_frame))
+    chosen = policy or policy_named(resource.spec.policy_name)
+    return asyncio.run(_Rehearsal(resource, chosen, load, seed).run(on_frame))
 
 
 class SimulatedWorkload:
@@ -157,9 +161,9 @@ class _Ledger:
 class _Rehearsal:
     """One run in the making."""
 
-    def __init__(self, resource: PolicyResource, load: Load, seed: int) -> None:
+    def __init__(self, resource: PolicyResource, policy: Policy, load: Load, seed: int) -> None:
         spec, demand = resource.spec, load.demand
-        self.target, self.policy = Target(resource), policy_named(spec.policy_name)
+        self.target, self.policy = Target(resource), policy
         self.params = new_params(
             step_s=load.step_s,
             objective_s=spec.objective_s,

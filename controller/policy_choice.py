@@ -1,6 +1,8 @@
-"""Which policy a resource's `policyRef` names."""
+"""Which policy is asked: the one that a resource's `policyRef` names, or one from a folder."""
 
-from controller.policy_store import load_builtin
+from pathlib import Path
+
+from controller.policy_store import load_builtin, load_policy_folder
 from scaling.policy import RULES, NetworkPolicy, Policy, feature_schema
 
 TRAINED = "default"
@@ -12,3 +14,8 @@ def policy_named(name: str) -> Policy:
     if name in RULES:
         return RULES[name]
     return NetworkPolicy(load_builtin(TRAINED if name == "auto" else name, feature_schema()))
+
+
+def policy_in(folder: Path) -> Policy:
+    """The exported policy in a folder, or InputError for what is wrong with it."""
+    return NetworkPolicy(load_policy_folder(folder, feature_schema()))

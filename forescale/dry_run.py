@@ -13,6 +13,10 @@ def dry_run(
             "--file", "-f", metavar="POLICY.yaml", help="ScalingPolicy file, repeatable. Default: an example."
         ),
     ] = None,
+    policy: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder of an exported policy. Default: the one that each resource names."),
+    ] = None,
     trace: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Load from a CSV of t_seconds,value rows, gzip or plain."),
@@ -47,4 +51,4 @@ def dry_run(
     from forescale.rehearsal import Rehearsal, rehearse
 
     request = LoadRequest(trace, generate, hours, mean_rps, history_hours, seed)
-    rehearse(Rehearsal(file or [], request, speed, None if no_report else report, as_json, metrics_port))
+    rehearse(Rehearsal(file or [], request, policy, speed, None if no_report else report, as_json, metrics_port))

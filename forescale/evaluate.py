@@ -27,21 +27,19 @@ def evaluate(
     from rich.console import Console
     from rich.progress import Progress
 
-    from controller.policy_choice import policy_named
-    from controller.policy_store import load_policy_folder
+    from controller.policy_choice import TRAINED, policy_in, policy_named
     from forescale.comparison import summary_tables, write_comparison
-    from scaling.policy import NetworkPolicy, feature_schema
     from sim.traces import load_folder
     from training.evaluate import EvaluateConfig
     from training.evaluate import evaluate as run_comparison
 
-    loaded = policy_named("default") if policy is None else NetworkPolicy(load_policy_folder(policy, feature_schema()))
+    judged = policy_named(TRAINED) if policy is None else policy_in(policy)
     config = EvaluateConfig(mean_pods=mean_pods, startup_s=startup, days=days, hindsight=hindsight, seed=seed)
     console = Console(highlight=False)
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("steps")
         rows = run_comparison(
-            load_folder(traces), loaded, config, lambda step, steps: bar.update(task, completed=step, total=steps)
+            load_folder(traces), judged, config, lambda step, steps: bar.update(task, completed=step, total=steps)
         )
     if json_file is not None:
         write_comparison(rows, json_file)

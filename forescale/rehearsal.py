@@ -19,6 +19,7 @@ from rich.console import Console
 from controller import dryrun
 from controller.crd import PolicyResource, load_policies
 from controller.frame import Frame
+from controller.policy_choice import policy_in
 from forescale.exporter import Exporter
 from forescale.files import make_folder
 from forescale.live import LiveTable, summary_table
@@ -27,6 +28,7 @@ from forescale.pace import Pace
 from forescale.summary import document, headline
 from scaling.decision import Decision
 from scaling.errors import InputError
+from scaling.policy import Policy
 from scaling.workload import STEP_S
 from sim.measures import Run
 
@@ -40,6 +42,7 @@ class Rehearsal:
 
     files: Sequence[Path]
     load: LoadRequest
+    policy: Path | None = None  # folder of an exported policy; None: the one that each resource names
     speed: float = 0.0
     report: Path | None = None  # None: no report
     as_json: bool = False
@@ -58,6 +61,7 @@ class Outcome:
 def rehearse(rehearsal: Rehearsal) -> None:
     """Run every workload and show what came of it. Raises InputError before the first step if it cannot."""
     resources = _resources(rehearsal.files)
+    policy = None if rehearsal.policy is None else policy_in(rehearsal.policy)
     source, pace = Loads(rehearsal.load), Pace(rehearsal.speed)
     loads = [source.of(_full_name(resource), _step_s(resource.spec.interval_s)) for resource in resources]
     if rehearsal.report is not None:
@@ -67,7 +71,7 @@ def rehearse(rehearsal: Rehearsal) -> None:
     with ExitStack() as stack:
         exporter = None if rehearsal.metrics_port is None else stack.enter_context(Exporter(rehearsal.metrics_port))
         outcomes = [
-            _drive(resource, load, rehearsal, console, pace, exporter)
+            _drive(resource, load, policy, rehearsal, console, pace, exporter)
             for resource, load in zip(resources, loads, strict=True)
         ]
     for outcome in outcomes:
@@ -110,6 +114,7 @@ def _console(as_json: bool) -> Console:
 def _drive(
     resource: PolicyResource,
     load: dryrun.Load,
+    policy: Policy | None,
     rehearsal: Rehearsal,
     console: Console,
     pace: Pace,
@@ -126,7 +131,7 @@ def _drive(
                 exporter.update(resource.namespace, resource.name, frame)
 
         pace.start()
-        run, decisions = dryrun.run_policy(resource, load, rehearsal.load.seed, on_frame)
+        run, decisions = dryrun.run_policy(resource, load, rehearsal.load.seed, on_frame, policy)
     return Outcome(name, replace(run, title=title), decisions)
 
 

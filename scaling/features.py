@@ -92,7 +92,7 @@ def encode(w: Record, terms: Record, current: int, ready: int, out: Any) -> None
     out[i] = math.log(level_a_day_ago(w, lookahead_minutes(terms["horizon"])) + NOISE_PODS) - base
     out[i + 1] = w["lookahead_error"]
     _encode_replicas(w, terms, current, ready, base, i + 2, out)
-    out[:] = np.minimum(np.maximum(out, LOW), HIGH)
+    np.clip(out, LOW, HIGH, out)
 
 
 @kernel

@@ -23,8 +23,8 @@ _MASSES = tuple(high - low for low, high in zip((0.0, *PROBABILITIES[:-1]), PROB
 
 DECAY = math.exp(-15.0 / 86_400)
 """Per step: the histograms forget with a time constant of a day (chosen: the best single memory in the prototypes)."""
-REFRESH_STEPS = 8
-"""Quantiles and headroom are refreshed every 2 min: they come from a day of rises and barely move faster (chosen)."""
+REFRESH_STEPS = 16
+"""Quantiles and headroom are refreshed every 4 min: they come from a day of rises and barely move faster (chosen)."""
 PRIOR_SAMPLES = 240.0
 """Weight of the prior, in samples: an hour at 15 s (chosen)."""
 PRIOR_RISE = 0.08

@@ -5,6 +5,9 @@ W at `age_s` is Brownian motion held above 0. With N = Normal(slack x age, 2 x n
 
     P(W > w) = P(N < -w) + exp(-slack x w / noise) x P(N > w)
 
+Below full the queue has room to wander before anybody waits. To the wait that is a reserve to climb first: W becomes
+max(0, W - reserve), the reserve such that an old queue has the wait probability of M/M/c.
+
 The service time on top is taken in closed form: no quadrature, a handful of exponentials. What the numbers mean, and
 when this is asked, is `sim.latency`'s.
 
@@ -38,8 +41,8 @@ def growing_late_ratio(
 ) -> float:
     """Mean late share of a step that begins at `age_s`, from two points of it.
 
-    `excess_s` of work waits on top and drains by `slack`. In overload the mean wait climbs through the objective within
-    the step, and steeply in a large cluster: so each half of the step averages exactly over its stretch.
+    `room` as in `sim.latency`; `excess_s` of work waits on top and drains by `slack`. In overload the mean wait climbs
+    through the objective, steeply in a large cluster: so each half of the step averages exactly over its stretch.
     """
     slack = _off_resonance(slack, noise_s, service_rate)
     reserve_s = room * noise_s if slack <= 0.0 else math.log(1.0 + slack * room) * noise_s / slack

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling.errors import InputError
-from scaling.terms import TERMS, horizon_steps
+from scaling.spec import MOST_REPLICAS, ScalingSpec
+from scaling.terms import TERMS, terms_of
 from scaling.workload import STEP_S
 from sim.cluster import DEFAULTS, PARAMS, draw
 from sim.demand import generate_fleet
@@ -121,23 +122,17 @@ def sample(rng: np.random.Generator, config: EpisodeConfig) -> tuple[dict[str, f
     params = dict(DEFAULTS)
     if config.cluster:
         params |= _sample_params(rng)
-    capacity = params["workers"] / params["service_s"]
-    terms = dict.fromkeys(TERMS.names or (), 0) | {
-        "stated_capacity": capacity * np.exp(config.capacity_hint_sigma * rng.standard_normal()),
-        "min_replicas": 1,
-        "max_replicas": 100_000,
-        "price": _log_uniform(rng, config.low_price, config.high_price),
-        "action_price": _log_uniform(rng, config.low_action_price, config.high_action_price),
-        "horizon": horizon_steps(params["startup_s"] * np.exp(0.1 * rng.standard_normal())),
-        "reference_target": 0.7,
-        "reference_window": 20,
-        "release_window": 8,
-        "hold_after_add": 4,
-        "floor_utilization": 0.9,
-        "ceiling_ratio": 2.0,
-        "min_ready_ratio": 0.5,
-    }
-    return params, terms
+    hint = np.exp(config.capacity_hint_sigma * rng.standard_normal())
+    stated = float(hint * params["workers"] / params["service_s"])
+    spec = ScalingSpec(
+        max_replicas=MOST_REPLICAS,
+        target_per_replica=0.7 * stated,
+        capacity_per_replica=stated,
+        price=_log_uniform(rng, config.low_price, config.high_price),
+        action_price=_log_uniform(rng, config.low_action_price, config.high_action_price),
+        startup_s=float(params["startup_s"] * np.exp(0.1 * rng.standard_normal())),
+    )
+    return params, terms_of(spec)
 
 
 def _sample_params(rng: np.random.Generator) -> dict[str, float]:

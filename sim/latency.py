@@ -32,12 +32,12 @@ Fitted to the discrete-event simulation at steps of 15 s."""
 CALMEST = 1e-3
 """Least `variability` of a late share; chosen: a fluid in all but the divisions by it."""
 SETTLED = 8.0
-"""slack^2 x age / noise from which a queue counts as settled; chosen: its wait is within 1 % of the steady one."""
+"""slack^2 x age / noise from which a queue counts as settled; chosen: its mean wait is about 1 % short of it then."""
 LIGHT = 40.0
 """Exponent of the wait's tail at the objective from which its build-up no longer shows; chosen."""
 BUILD_UP = 10.0
 """Seconds that a backlog of one second of work took to build up; chosen: 10 % overload. Says how uncertain it is."""
-LONGEST_S = 60.0
+LONGEST_S = 120.0
 """Age beyond which waiting requests are read as an earlier overload, not as chance at this load; chosen."""
 SHORT = 0.002
 """Share of a step within which a drained backlog is not looked at; chosen."""
@@ -59,23 +59,13 @@ def queue_step(
 
     `backlog` goes in as it was before the step. `variability` counts as `CALMEST` if lower.
     """
-    offered = backlog + arrivals_rps * dt_s
-    if ready <= 0:
-        return 0.0, 0.0, offered, 1.0 if arrivals_rps > 0.0 else 0.0
-    servers = ready * workers
-    capacity_rps = servers / service_s
-    slack = 1.0 - arrivals_rps / capacity_rps
-    noise_s = max(variability, CALMEST) / capacity_rps
-    room = _room(servers, 1.0 - slack)
-    busy_rps = max(1e-9 * capacity_rps, min(arrivals_rps, capacity_rps))
-    age_s, excess_s = _history(backlog, slack, noise_s, room, busy_rps, capacity_rps)
-    small_s, large_s = _spread_s(excess_s, noise_s)
-
-    waiting = busy_rps * _mean_wait_s(_grown_s(age_s + dt_s, slack, noise_s), noise_s, room)
-    waiting += capacity_rps * _left_s(small_s, large_s, slack, dt_s)
-    served, waiting, dropped = _balance(offered, waiting, capacity_rps, timeout_s, dt_s)
+    served, waiting, dropped, slack, noise_s, room, age_s, small_s, large_s = _advance(
+        arrivals_rps, backlog, ready, workers, service_s, timeout_s, max(variability, CALMEST), dt_s
+    )
     if arrivals_rps <= 0.0:
         return served, waiting, dropped, 0.0
+    if ready <= 0:
+        return served, waiting, dropped, 1.0
     late = _late(slack, noise_s, room, age_s, small_s, large_s, service_s, objective_s, dt_s)
     return served, waiting, dropped, min(1.0, max(late, dropped / (arrivals_rps * dt_s)))
 
@@ -96,19 +86,7 @@ def drain(
     Served means taken up by a worker. With `variability` 0 this is the plain fluid: the backlog moves by arrivals minus
     capacity, not below 0 and not above `timeout_s` of work.
     """
-    offered = backlog + arrivals_rps * dt_s
-    if ready <= 0:
-        return 0.0, 0.0, offered
-    capacity_rps = ready * workers / service_s
-    slack = 1.0 - arrivals_rps / capacity_rps
-    noise_s = variability / capacity_rps
-    room = _room(ready * workers, 1.0 - slack)
-    busy_rps = max(1e-9 * capacity_rps, min(arrivals_rps, capacity_rps))
-    age_s, excess_s = _history(backlog, slack, noise_s, room, busy_rps, capacity_rps)
-    small_s, large_s = _spread_s(excess_s, noise_s)
-    waiting = busy_rps * _mean_wait_s(_grown_s(age_s + dt_s, slack, noise_s), noise_s, room)
-    waiting += capacity_rps * _left_s(small_s, large_s, slack, dt_s)
-    return _balance(offered, waiting, capacity_rps, timeout_s, dt_s)
+    return _advance(arrivals_rps, backlog, ready, workers, service_s, timeout_s, variability, dt_s)[:3]
 
 
 @kernel
@@ -188,13 +166,34 @@ def steady_late_ratio(
 
 
 @kernel
-def _balance(
-    offered: float, waiting: float, capacity_rps: float, timeout_s: float, dt_s: float
-) -> tuple[float, float, float]:
-    """Part what is offered into (served, waiting, dropped), within the capacity and the time-out."""
+def _advance(
+    arrivals_rps: float,
+    backlog: float,
+    ready: int,
+    workers: float,
+    service_s: float,
+    timeout_s: float,
+    variability: float,
+    dt_s: float,
+) -> tuple[float, float, float, float, float, float, float, float, float]:
+    """Return what `drain` does and what `_late` needs: (..., slack, noise_s, room, age_s, small_s, large_s)."""
+    offered = backlog + arrivals_rps * dt_s
+    if ready <= 0:
+        return 0.0, 0.0, offered, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    servers = ready * workers
+    capacity_rps = servers / service_s
+    slack = 1.0 - arrivals_rps / capacity_rps
+    noise_s = variability / capacity_rps
+    room = _room(servers, 1.0 - slack)
+    busy_rps = max(1e-9 * capacity_rps, min(arrivals_rps, capacity_rps))
+    age_s, excess_s = _history(backlog, slack, noise_s, room, busy_rps, capacity_rps)
+    small_s, large_s = _spread_s(excess_s, noise_s)
+
+    waiting = busy_rps * _mean_wait_s(_grown_s(age_s + dt_s, slack, noise_s), noise_s, room)
+    waiting += capacity_rps * _left_s(small_s, large_s, slack, dt_s)
     waiting = min(offered, max(waiting, offered - capacity_rps * dt_s))
     dropped = max(0.0, waiting - capacity_rps * timeout_s)
-    return offered - waiting, waiting - dropped, dropped
+    return offered - waiting, waiting - dropped, dropped, slack, noise_s, room, age_s, small_s, large_s
 
 
 @kernel

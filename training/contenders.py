@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from scaling.newsvendor import PROBABILITIES
-from scaling.terms import TERMS, horizon_steps
+from scaling.spec import MOST_REPLICAS, ScalingSpec
+from scaling.terms import terms_of
 from sim.cluster import capacity_rps
 from sim.rivals import Rule
 
-NO_LIMIT = 1e9
-MOST_REPLICAS = 150_000
+NO_ENVELOPE = {"floor_utilization": 1e9, "ceiling_ratio": 1e9, "min_ready_ratio": 0.0}
+"""Terms under which no guard ever changes anything."""
 
 
 @dataclass(frozen=True)
@@ -60,19 +61,13 @@ HINDSIGHT: tuple[Contender, ...] = tuple(
 
 def terms_row(contender: Contender, params: dict[str, float]) -> tuple[Any, ...]:
     """A contender's terms on a cluster, in the order of `scaling.terms.TERMS`."""
-    terms: dict[str, Any] = dict.fromkeys(TERMS.names or (), 0) | {
-        "stated_capacity": capacity_rps(params),
-        "min_replicas": 1,
-        "max_replicas": MOST_REPLICAS,
-        "price": contender.price,
-        "action_price": 3.0,
-        "horizon": horizon_steps(params["startup_s"]),
-        "reference_target": contender.target,
-        "reference_window": contender.window,
-        "release_window": 8,
-        "hold_after_add": 4,
-        "floor_utilization": 0.9 if contender.enveloped else NO_LIMIT,
-        "ceiling_ratio": 2.0 if contender.enveloped else NO_LIMIT,
-        "min_ready_ratio": 0.5 if contender.enveloped else 0.0,
-    }
-    return tuple(terms.values())
+    capacity = capacity_rps(params)
+    spec = ScalingSpec(
+        max_replicas=MOST_REPLICAS,
+        target_per_replica=contender.target * capacity,
+        capacity_per_replica=capacity,
+        price=contender.price,
+        startup_s=params["startup_s"],
+    )
+    terms = terms_of(spec) | {"reference_window": contender.window}
+    return tuple((terms if contender.enveloped else terms | NO_ENVELOPE).values())

@@ -38,7 +38,7 @@ class FakeDryRun:
         self.failure: BaseException | None = None
         self.while_running = lambda: None
 
-    def run_policy(self, resource, load, seed, on_frame):
+    def run_policy(self, resource, load, seed, on_frame, policy=None):
         self.asked.append((resource.name, load.demand, load.step_s, seed))
         if self.failure is not None:
             raise self.failure
@@ -268,3 +268,9 @@ def a_free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def test_a_policy_folder_without_a_policy_is_refused_before_the_run(dry_run, tmp_path, capsys):
+    assert cli.run(["dry-run", "--policy", str(tmp_path)]) == 2
+    assert str(tmp_path) in error_line(capsys)
+    assert dry_run.asked == []

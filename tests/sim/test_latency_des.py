@@ -12,7 +12,7 @@ STATED_ERROR = 0.02
 RUNS = {
     ("steady 4 x 0.85", 4): 12,
     ("steady 8 x 0.9", 8): 6,
-    ("rise 0.7 to 0.95, step 1", 8): 30,
+    ("rise 0.7 to 0.95, step 1", 8): 60,
     ("rise 0.8 to 1, step 1", 100): 2,
     ("a fifth of the servers leave", 32): 3,
 }
