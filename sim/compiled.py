@@ -17,6 +17,19 @@ COMPILED = find_spec("numba") is not None and os.environ.get("FORESCALE_PLAIN", 
 """Whether fleets run compiled; the environment variable FORESCALE_PLAIN=1 turns it off."""
 
 
+SMALL_FLEET = 64
+"""Rows below which one thread does the work: waking others takes longer (chosen; a row takes about a microsecond)."""
+
+
+def choose_threads(rows: int) -> None:
+    """Use one thread for a small fleet and all of them for a large one."""
+    if COMPILED:
+        import numba
+
+        every = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]  # numba makes its settings at run time
+        numba.set_num_threads(1 if rows < SMALL_FLEET else every)
+
+
 def _register_kernels() -> Any:
     """Make every kernel callable from compiled code, and cache compilations by the kernels' own source.
 

@@ -12,7 +12,7 @@ from scaling.features import N_FEATURES, encode
 from scaling.reference import begin_reference, reference_hpa
 from scaling.workload import empty_workloads, observe
 from sim.cluster import CLUSTER, begin_cluster, begin_metrics, transition
-from sim.compiled import compiler
+from sim.compiled import choose_threads, compiler
 from sim.rivals import HOLT_WINTERS, RIVAL, observe_season
 from sim.row import decide_row, observe_row, reward_row
 
@@ -56,6 +56,7 @@ class Fleet:
     def remember(self, rows: Any, demand_rps: Any) -> None:
         """Let some rows' memories observe the demand that went before, (len(rows), n_steps), as after a range query."""
         demand_rps = np.ascontiguousarray(demand_rps, np.float64)
+        choose_threads(len(demand_rps))
         _remember(self.workloads, self.rivals, self.terms, self.rules, np.asarray(rows, np.int64), demand_rps)
 
     def observe_first(self, row: int, demand_rps: float) -> None:
@@ -72,6 +73,7 @@ class Fleet:
         move, which is all of them unless some have come to their end.
         """
         k = len(demand_rps)
+        choose_threads(k)
         _step(
             self.workloads[:k],
             self.rivals[:k],
