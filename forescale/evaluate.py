@@ -29,10 +29,13 @@ def evaluate(
 
     from controller.policy_choice import TRAINED, policy_in, policy_named
     from forescale.comparison import summary_tables, write_comparison
+    from forescale.files import make_folder
     from sim.traces import load_folder
     from training.evaluate import EvaluateConfig
     from training.evaluate import evaluate as run_comparison
 
+    if json_file is not None:
+        make_folder(json_file.parent)
     judged = policy_named(TRAINED) if policy is None else policy_in(policy)
     config = EvaluateConfig(mean_pods=mean_pods, startup_s=startup, days=days, hindsight=hindsight, seed=seed)
     console = Console(highlight=False)

@@ -16,11 +16,12 @@ def train(
     no_progress: Annotated[bool, typer.Option("--no-progress", help="Show no progress bar.")] = False,
 ) -> None:
     """Train a policy by PPO in the simulated fleet; `tensorboard --logdir DIR` watches it."""
+    from forescale.files import make_folder
     from training.config import TrainConfig
     from training.train import train as run_training
 
     config = TrainConfig(total_steps=steps, seed=seed, rows=rows)
-    folder = run_training(config, out, progress=not no_progress)
+    folder = run_training(config, make_folder(out), progress=not no_progress)
     typer.echo(f"trained: {folder / 'model.zip'}; next: forescale export {folder}")
 
 

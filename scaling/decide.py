@@ -28,9 +28,6 @@ from scaling.workload import RECENT_STEPS, STEP_S, new_workload, observe
 MOST_PODS = 1e6
 """Demand is remembered up to this: more than any cluster runs, and finite in everything that is computed from it."""
 
-UNFAMILIAR_LIMIT = 3
-"""With more features than this outside what training saw, the newsvendor rule answers instead (chosen)."""
-
 
 @dataclass
 class PolicyState:
@@ -119,7 +116,7 @@ class _Draft:
         if not np.isfinite(answer).all():
             policy, answer = RULES["hpa"], np.zeros(2, np.float32)
             self.reasons.append(Reason.POLICY_UNUSABLE)
-        elif len(self.unfamiliar) > UNFAMILIAR_LIMIT:
+        elif self.unfamiliar:
             policy, answer = RULES["snvt"], np.zeros(2, np.float32)
             self.reasons.append(Reason.OUT_OF_DISTRIBUTION)
         self.band = policy.band(self.memory, self.terms, self.current, answer)

@@ -8,17 +8,19 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from stable_baselines3 import PPO
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList, ProgressBarCallback
 
 from training.config import TrainConfig
+from training.ranges import seen_ranges
 from training.sb3_env import FleetVecEnv
-from training.validation import cost_ratios
+from training.validation import Answer, cost_ratios
 
+MODEL_FILE = "model.zip"
 THREADS = 1
 """Torch threads: networks this small are slower on more, and the fleet uses the other core."""
 
@@ -32,12 +34,13 @@ def train(config: TrainConfig, folder: Path, progress: bool = True) -> Path:
     keeper = BestKeeper(config, folder)
     callbacks: list[BaseCallback] = [keeper, *([ProgressBarCallback()] if progress else [])]
     model.learn(config.total_steps, callback=CallbackList(callbacks), tb_log_name="ppo")
+    low, high = seen_ranges(answer_of(PPO.load(folder / MODEL_FILE, device="cpu")), config.seed, config.rows)
     run = {
         "config": asdict(config),
         "validation": keeper.best,
         "history": keeper.history,
-        "seen_low": keeper.seen_low.tolist(),
-        "seen_high": keeper.seen_high.tolist(),
+        "seen_low": low.tolist(),
+        "seen_high": high.tolist(),
     }
     (folder / "run.json").write_text(json.dumps(run, indent=1) + "\n")
     return folder
@@ -52,7 +55,7 @@ def new_model(config: TrainConfig, env: FleetVecEnv, folder: Path | None) -> PPO
         env,
         learning_rate=falling,
         n_steps=config.rollout_steps,
-        batch_size=config.batch_size,
+        batch_size=min(config.batch_size, config.rows * config.rollout_steps),
         n_epochs=config.epochs,
         gamma=config.gamma,
         gae_lambda=config.gae_lambda,
@@ -69,8 +72,13 @@ def new_model(config: TrainConfig, env: FleetVecEnv, folder: Path | None) -> PPO
     )
 
 
+def answer_of(model: BaseAlgorithm) -> Answer:
+    """The model's deterministic actions as a function of observations."""
+    return lambda observations: model.predict(observations, deterministic=True)[0]
+
+
 class BestKeeper(BaseCallback):
-    """Compares with the newsvendor rule now and then, keeps the best model, and notes the ranges of the features."""
+    """Compares with the newsvendor rule now and then, and keeps the best model."""
 
     def __init__(self, config: TrainConfig, folder: Path) -> None:
         super().__init__()
@@ -78,13 +86,8 @@ class BestKeeper(BaseCallback):
         self.next_at = config.validate_every
         self.best: dict[str, float] = {}
         self.history: list[dict[str, float]] = []
-        self.seen_low: Any = np.inf
-        self.seen_high: Any = -np.inf
 
     def _on_step(self) -> bool:
-        observations = self.locals["new_obs"]
-        self.seen_low = np.minimum(self.seen_low, observations.min(axis=0))
-        self.seen_high = np.maximum(self.seen_high, observations.max(axis=0))
         return True
 
     def _on_rollout_end(self) -> None:
@@ -96,7 +99,7 @@ class BestKeeper(BaseCallback):
         self._validate()
 
     def _validate(self) -> None:
-        ratios = cost_ratios(self._answer, self.config.validation_rows)
+        ratios = cost_ratios(answer_of(self.model), self.config.validation_rows)
         result = {f"w{price:g}": ratio for price, ratio in ratios.items()}
         result["mean"] = float(np.mean(list(ratios.values())))
 
@@ -105,7 +108,4 @@ class BestKeeper(BaseCallback):
             self.logger.record(f"validation/{name}", value)
         if not self.best or result["mean"] < self.best["mean"]:
             self.best = result
-            self.model.save(self.folder / "model.zip")
-
-    def _answer(self, observations: Any) -> Any:
-        return self.model.predict(observations, deterministic=True)[0]
+            self.model.save(self.folder / MODEL_FILE)

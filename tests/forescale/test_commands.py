@@ -1,0 +1,68 @@
+"""The commands around training, end to end on little: what they write, and how they refuse."""
+
+import json
+
+import pytest
+
+from forescale import cli
+
+
+def error_line(capsys) -> str:
+    err: str = capsys.readouterr().err
+    lines = err.splitlines()
+    assert len(lines) == 1, err
+    return lines[0]
+
+
+@pytest.fixture
+def traces(tmp_path):
+    folder = tmp_path / "traces"
+    folder.mkdir()
+    rows = "".join(f"{15 * k},{50 + 30 * (k % 40 > 20)}\n" for k in range(240))
+    (folder / "steps.csv").write_text("t_seconds,value\n" + rows)
+    return folder
+
+
+@pytest.mark.slow
+def test_train_export_dry_run_and_evaluate_follow_one_another(tmp_path, traces, capsys):
+    run, policy, out = tmp_path / "run", tmp_path / "policy", tmp_path / "out" / "comparison.json"
+    assert cli.run(["train", "--out", str(run), "--steps", "2048", "--rows", "32", "--no-progress"]) == 0
+    assert cli.run(["export", str(run), "--name", "mine", "--out", str(policy)]) == 0
+    assert {path.name for path in policy.iterdir()} == {"mine.safetensors", "mine.json"}
+    capsys.readouterr()
+    assert cli.run(["dry-run", "--policy", str(policy), "--hours", "1", "--no-report", "--json"]) == 0
+    assert set(json.loads(capsys.readouterr().out)["policies"]) == {"forescale", "hpa", "clairvoyant"}
+    assert cli.run(["evaluate", "--traces", str(traces), "--policy", str(policy), "--json", str(out)]) == 0
+    rows = json.loads(out.read_text())["rows"]
+    assert {row["trace"] for row in rows} == {"steps"}
+    assert {"default", "snvt", "hpa-70", "clairvoyant"} < {row["policy"] for row in rows}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["evaluate", "--traces", "nowhere"], "nowhere"),
+        (["evaluate", "--traces", "{traces}", "--policy", "nowhere"], "nowhere"),
+        (["export", "nowhere"], "nowhere"),
+        (["train", "--out", "{traces}/steps.csv"], "steps.csv"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_in_one_line(arguments, named, traces, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.run([argument.format(traces=traces) for argument in arguments]) == 2
+    assert named in error_line(capsys)
+
+
+def test_a_policy_whose_weights_were_changed_is_refused(traces, tmp_path, capsys):
+    policy = tmp_path / "policy"
+    policy.mkdir()
+    (policy / "mine.safetensors").write_bytes(b"\x00" * 64)
+    (policy / "mine.json").write_text("{}")
+    assert cli.run(["dry-run", "--policy", str(policy), "--hours", "1", "--no-report"]) == 2
+    assert error_line(capsys).startswith("forescale: error: policy mine: ")
+
+
+def test_bad_traces_stop_the_comparison_with_their_line(traces, capsys):
+    (traces / "bad.csv").write_text("t_seconds,value\n0,1\n15,nan\n")
+    assert cli.run(["evaluate", "--traces", str(traces)]) == 2
+    assert "bad.csv" in error_line(capsys)
