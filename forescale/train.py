@@ -10,7 +10,7 @@ def train(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Run folder: model, config and TensorBoard events.")] = Path(
         "runs/default"
     ),
-    steps: Annotated[int, typer.Option(min=1, help="Environment steps over all clusters.")] = 12_000_000,
+    steps: Annotated[int, typer.Option(min=1, help="Environment steps over all clusters.")] = 8_000_000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of demand, clusters, exploration and weights.")] = 0,
     rows: Annotated[int, typer.Option(min=1, help="Clusters stepped together.")] = 1024,
     no_progress: Annotated[bool, typer.Option("--no-progress", help="Show no progress bar.")] = False,

@@ -26,12 +26,13 @@ class EpisodeConfig:
 
     pool_series: int = 512
     """Generated demand series to draw windows from."""
-    pool_steps: int = 2 * 5760
-    """Length of each: two days, so that a window can have a day of history."""
+    pool_steps: int = 3 * 5760
+    """Length of each: three days, so that a window can have a day and a half of history."""
     episode_steps: int = 960
     """Four hours: many times the longest start-up."""
-    history_steps: tuple[int, ...] = (0, 240, 1440, 5760)
-    """History that a row may remember at its start: none (cold start), 1 h, 6 h, a day; each equally likely."""
+    history_steps: tuple[int, ...] = (0, 240, 1440, 5760, 8640)
+    """History that a row may remember at its start: none (cold start), 1 h, 6 h, a day, a day and a half; each equally
+    likely. Only the last knows how well yesterday foretells today."""
     low_price: float = 5.0
     high_price: float = 150.0
     low_action_price: float = 0.3

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 class TrainConfig:
     """One training run. The defaults made the shipped policy; values without a source are chosen."""
 
-    total_steps: int = 12_000_000
+    total_steps: int = 8_000_000
     """Environment steps over all rows."""
     seed: int = 0
     """Of demand, clusters, exploration and initial weights."""
