@@ -35,4 +35,4 @@ class TrainConfig:
     validate_every: int = 1_000_000
     """Steps between two comparisons with the newsvendor rule; the best network is kept."""
     validation_rows: int = 384
-    """Clusters in such a comparison, a third at each price: the seeds' spread of the mean ratio is then about 0.3 %."""
+    """Clusters in such a comparison, a third at each price."""
