@@ -7,7 +7,7 @@ A band [lo, hi] reads "add up to lo, remove down to hi, else hold". The newsvend
 
 import math
 
-from scaling.kernel import Record, kernel
+from scaling.kernel import Record, kernel, push
 from scaling.newsvendor import NOISE_PODS
 
 TREND_STEPS = 10
@@ -56,8 +56,7 @@ def newsvendor_band(w: Record, terms: Record, current: int, raise_by: float, rel
 def release_edge(w: Record, terms: Record, current: int, lo: int, margin: float) -> int:
     """Down to how many replicas to remove: the most that the release window asked for, and only past `margin`."""
     targets = w["targets"]
-    targets[:-1] = targets[1:]
-    targets[-1] = lo
+    push(targets, lo)
     highest = int(targets[-terms["release_window"] :].max())
     edge = math.ceil(highest * (1 + margin) - 1e-9)
     if w["since_add"] < terms["hold_after_add"]:

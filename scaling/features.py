@@ -67,6 +67,7 @@ HIGH = np.array([feature.high for feature in FEATURES], np.float32)
 LEAST_ACTION_PRICE = 0.1
 """Lower prices, 0 too, read like this one: where the range of `action_price` begins."""
 
+_LOW, _HIGH = tuple(feature.low for feature in FEATURES), tuple(feature.high for feature in FEATURES)
 _LAGS = (1, 4, 8, 16, 32, 60)
 _SPANS = (8, 20, 60)
 _DAY_STEPS = 5760.0
@@ -92,7 +93,8 @@ def encode(w: Record, terms: Record, current: int, ready: int, out: Any) -> None
     out[i] = math.log(level_a_day_ago(w, lookahead_minutes(terms["horizon"])) + NOISE_PODS) - base
     out[i + 1] = w["lookahead_error"]
     _encode_replicas(w, terms, current, ready, base, i + 2, out)
-    np.clip(out, LOW, HIGH, out)
+    for k in range(N_FEATURES):
+        out[k] = min(max(out[k], _LOW[k]), _HIGH[k])
 
 
 @kernel

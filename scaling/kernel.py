@@ -15,6 +15,12 @@ Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 KERNELS: list[Callable[..., Any]] = []
 
 
+def push(buffer: Any, value: float) -> None:
+    """Drop a buffer's oldest value, its first, and append the newest. `sim.compiled` has the loop that numba wants."""
+    buffer[:-1] = buffer[1:]
+    buffer[-1] = value
+
+
 def kernel(function: Kernel) -> Kernel:
     """Register a function for compilation and return it unchanged."""
     KERNELS.append(function)

@@ -9,7 +9,7 @@ from typing import Any
 
 from scaling.hpa_kernels import average_value_replicas, limit_default
 from scaling.hpa_settings import SCALE_UP_LIMIT_FACTOR, SCALE_UP_LIMIT_MINIMUM, TOLERANCE
-from scaling.kernel import Record, kernel
+from scaling.kernel import Record, kernel, push
 
 
 @kernel
@@ -63,5 +63,4 @@ def _log(log: Any, wanted: int) -> None:
     if log[-1] < 0:
         log[-1] = max(wanted, int(-log[-1]))
         return
-    log[:-1] = log[1:]
-    log[-1] = wanted
+    push(log, wanted)

@@ -33,7 +33,7 @@ from typing import Any
 
 import numpy as np
 
-from scaling.kernel import Record, kernel
+from scaling.kernel import Record, kernel, push
 from scaling.newsvendor import NOISE_PODS, RISE_BINS, begin_rises, observe_rise
 
 STEP_S = 15.0
@@ -117,8 +117,7 @@ def observe(w: Record, level: float, price: float, horizon: int) -> None:
     if w["steps"] == 0:
         _begin(w, level, log_level)
     recent = w["recent"]
-    recent[:-1] = recent[1:]
-    recent[-1] = log_level
+    push(recent, log_level)
     w["level"] = level
     w["steps"] += 1
     w["since_add"] += 1
@@ -147,8 +146,7 @@ def _observe_means(w: Record, log_level: float, change: float) -> None:
     w["variance_1h"] += _1H * (change * change - w["variance_1h"])
     peaks = w["peaks"]
     if w["steps"] % PEAK_BLOCK_STEPS == 0:
-        peaks[:-1] = peaks[1:]
-        peaks[-1] = log_level
+        push(peaks, log_level)
     elif log_level > peaks[-1]:
         peaks[-1] = log_level
 
@@ -168,8 +166,7 @@ def _observe_day(w: Record, level: float, horizon: int) -> None:
     w["minutes"][w["minute"]] = ended
     w["minute"] = (w["minute"] + 1) % DAY_MINUTES
     w["minute_sum"] = 0.0
-    made[:-1] = made[1:]
-    made[-1] = level_a_day_ago(w, minutes_ahead)
+    push(made, level_a_day_ago(w, minutes_ahead))
 
 
 @kernel

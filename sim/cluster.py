@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from scaling.errors import InputError
-from scaling.kernel import Record, kernel
+from scaling.kernel import Record, kernel, push
 from scaling.limits import Limit, shown
 from scaling.workload import record_to_dict
 from sim.latency import COUNTED, queue_step
@@ -180,8 +180,7 @@ def transition(c: Record, target_replicas: int, demand_rps: float, params: Recor
     """
     starting = c["starting"]
     c["ready"] += int(starting[0])
-    starting[:-1] = starting[1:]
-    starting[-1] = 0
+    push(starting, 0)
     _crash(c, params, draws[NORMALS])
     _follow(c, target_replicas, params, draws)
     _serve(c, float(demand_rps), params)
@@ -286,10 +285,8 @@ def _serve(c: Record, demand_rps: float, params: Record) -> None:
 def _measure(c: Record, demand_rps: float, params: Record, draws: Any) -> None:
     """What the queries answer: rates over a window that ends `metric_lag_s` ago, with noise, or nothing in a gap."""
     rates, late = c["rates_rps"], c["late_rps"]
-    rates[:-1] = rates[1:]
-    rates[-1] = demand_rps
-    late[:-1] = late[1:]
-    late[-1] = c["late"] / params["step_s"]
+    push(rates, demand_rps)
+    push(late, c["late"] / params["step_s"])
     if c["gap_steps"] > 0:
         c["gap_steps"] -= 1
     elif draws[NORMALS + 1] < params["gap_per_hour"] * params["step_s"] / 3600.0:

@@ -3,10 +3,11 @@
 import ast
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import sim.fleet
-from scaling.kernel import KERNELS
+from scaling.kernel import KERNELS, push
 from sim import compiled
 
 SOURCES = Path(sim.fleet.__file__).parents[1]
@@ -41,7 +42,14 @@ def is_kernel(function: ast.FunctionDef) -> bool:
 
 @pytest.mark.parametrize("module", ["sim/cluster.py", "sim/latency.py", "sim/rivals.py", "sim/row.py"])
 def test_kernels_call_nothing_but_kernels(module: str) -> None:
-    names = {kernel.__name__ for kernel in KERNELS}
+    names = {kernel.__name__ for kernel in KERNELS} | {"push"}  # which has a compiled form of its own
     called = kernels_called_by(SOURCES / module)
     assert called
     assert called <= names
+
+
+def test_both_forms_of_push_do_the_same() -> None:
+    plain, looped = np.arange(5.0), np.arange(5.0)
+    push(plain, 9.0)
+    compiled._push_in_a_loop(looped, 9.0)
+    assert plain.tolist() == looped.tolist() == [1.0, 2.0, 3.0, 4.0, 9.0]
