@@ -1,7 +1,8 @@
-"""A small declarative reader: a table says which fields an object has and how each is read.
+"""A small declarative reader: a table says which fields an object has, what each means and how it is read.
 
 Owns the structure: unknown, missing and mistyped fields, and the Kubernetes spellings of quantities, durations and
-names. Which fields a ScalingPolicy has is in `crd.py`; what their numbers may be is in `scaling.spec`.
+names. Which fields a ScalingPolicy has is in `crd_fields.py`; what their numbers may be is in `scaling.spec`. Readers
+with parameters are values, not closures, so that `crd_schema.py` can say as a schema what they read.
 """
 
 import re
@@ -29,6 +30,28 @@ class Field:
     read: Reader
     keyword: str | None = None
     required: bool = False
+
+    about: str = ""
+    """What it means, in sentences for whoever writes the resource. Range and default are not repeated here: schema and
+    docs add them from where they are defined."""
+
+    absent: str = ""
+    """What holds without the field, where its default is no value of its own."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What must hold between the fields of an object, in CEL for the API server; our own code refuses the same."""
+
+    cel: str
+    message: str
+    """What is wrong, where it is not said by `message_cel`."""
+    field: str
+    """The field it is about."""
+    message_cel: str = ""
+    """The message as CEL, to repeat the numbers."""
+    missing: bool = False
+    """The field is required, rather than invalid."""
 
 
 def read_fields(value: object, path: str, fields: Mapping[str, Field]) -> dict[str, Any]:
@@ -112,98 +135,141 @@ def duration(value: object, path: str) -> float:
 
     Source: https://gateway-api.sigs.k8s.io/geps/gep-2257/ (Kubernetes' strict subset of Go's durations)
     """
-    if not isinstance(value, str) or not re.fullmatch(r"([0-9]{1,5}(h|m|s|ms)){1,4}", value):
+    if not isinstance(value, str) or not re.fullmatch(DURATION, value):
         raise InputError(f'{path}: {shown(value)} is not a duration such as "180s", "3m" or "1h"')
     return sum(int(count) * SECONDS[unit] for count, unit in re.findall(r"([0-9]+)(ms|h|m|s)", value)) / 1000
 
 
-# Makers of readers
+# Readers with parameters
 
 
-def group(fields: Mapping[str, Field]) -> Reader:
-    """Read an object whose fields join those of the object around it."""
-    return lambda value, path: read_fields(value, path, fields)
+@dataclass(frozen=True)
+class Group:
+    """Reads an object whose fields join those of the object around it."""
+
+    fields: Mapping[str, Field]
+    rules: tuple[Rule, ...] = ()
+    exactly_one: tuple[str, ...] = ()
+    """Fields of which one must be given, and only one."""
+
+    def __call__(self, value: object, path: str) -> dict[str, Any]:
+        given = [name for name in self.exactly_one if an_object(value, path).get(name) is not None]
+        keywords = read_fields(value, path, self.fields)
+        if self.exactly_one and len(given) != 1:
+            names = ", ".join(self.exactly_one)
+            raise InputError(f"{path}: give exactly one of {names}, not {' and '.join(given) or 'none'}")
+        return keywords
 
 
-def build(kind: Callable[..., object], fields: Mapping[str, Field]) -> Reader:
-    """Read an object into a dataclass."""
-    return lambda value, path: kind(**read_fields(value, path, fields))
+def as_they_are(keywords: dict[str, Any], path: str) -> dict[str, Any]:
+    """Leave what was read as it is."""
+    return keywords
 
 
-def one_of(allowed: Iterable[str], later: Iterable[str] = ()) -> Reader:
-    """Read one word of a closed set; words of `later` are known, but not supported yet."""
-    words, later_words = tuple(allowed), tuple(later)
+@dataclass(frozen=True)
+class Build:
+    """Reads an object into a dataclass."""
 
-    def read(value: object, path: str) -> str:
-        if isinstance(value, str) and value in words:
-            return value
-        if value in later_words:
+    kind: Callable[..., object]
+    fields: Mapping[str, Field]
+    rules: tuple[Rule, ...] = ()
+    at_most_one: tuple[str, ...] = ()
+    """Fields that exclude each other; `arrange` refuses them together."""
+    arrange: Callable[[dict[str, Any], str], dict[str, Any]] = as_they_are
+    """Last word on the keywords before the dataclass takes them."""
+
+    def __call__(self, value: object, path: str) -> object:
+        return self.kind(**self.arrange(read_fields(value, path, self.fields), path))
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """Reads one word of a closed set as what it stands for; words of `later` are known, but not supported yet."""
+
+    meaning: Mapping[str, Any]
+    later: tuple[str, ...] = ()
+
+    def __call__(self, value: object, path: str) -> Any:
+        if isinstance(value, str) and value in self.meaning:
+            return self.meaning[value]
+        if value in self.later:
             raise InputError(f"{path}: {value} is not supported yet by {RELEASE}")
-        raise InputError(f"{path}: {shown(value)} is not {' or '.join(words)}")
-
-    return read
+        raise InputError(f"{path}: {shown(value)} is not {' or '.join(self.meaning)}")
 
 
-def choice(members: Iterable[StrEnum], later: Iterable[str] = ()) -> Reader:
-    """Read the word of one of these members of an enum."""
-    by_word = {member.value: member for member in members}
-    word = one_of(by_word, later)
-    return lambda value, path: by_word[word(value, path)]
+def words(*allowed: str) -> OneOf:
+    """Words that stand for themselves."""
+    return OneOf({word: word for word in allowed})
 
 
-def within(limit: Limit, read: Reader = as_it_is) -> Reader:
-    """Read a number that keeps a limit; a refusal names the path where it stands."""
+def choice(members: Iterable[StrEnum], later: Iterable[str] = ()) -> OneOf:
+    """Words of these members of an enum."""
+    return OneOf({member.value: member for member in members}, tuple(later))
 
-    def read_within(value: object, path: str) -> Any:
-        number = read(value, path)
-        replace(limit, path=path).check(number)
+
+@dataclass(frozen=True)
+class Within:
+    """Reads a number that keeps a limit; a refusal names the path where it stands."""
+
+    limit: Limit
+    read: Reader = as_it_is
+
+    def __call__(self, value: object, path: str) -> Any:
+        number = self.read(value, path)
+        replace(self.limit, path=path).check(number)
         return number
 
-    return read_within
 
+@dataclass(frozen=True)
+class Text:
+    """Reads a line of printable text."""
 
-def text(most_characters: int) -> Reader:
-    """Read a line of printable text."""
+    most_characters: int
 
-    def read(value: object, path: str) -> str:
+    def __call__(self, value: object, path: str) -> str:
         if not isinstance(value, str) or not value:
-            raise InputError(f"{path}: {shown(value)} is not a text of 1..{most_characters} characters")
-        if len(value) > most_characters:
-            raise InputError(f"{path}: {len(value)} characters, limit {most_characters}")
+            raise InputError(f"{path}: {shown(value)} is not a text of 1..{self.most_characters} characters")
+        if len(value) > self.most_characters:
+            raise InputError(f"{path}: {len(value)} characters, limit {self.most_characters}")
         if not value.isprintable():
             raise InputError(f"{path}: {shown(value)} holds a line break or a control character; write it on one line")
         return value
 
-    return read
+
+@dataclass(frozen=True)
+class Named:
+    """Reads a name of a fixed form."""
+
+    pattern: str
+    most_characters: int
+    meaning: str
+
+    def __call__(self, value: object, path: str) -> str:
+        if isinstance(value, str) and len(value) <= self.most_characters and re.fullmatch(self.pattern, value):
+            return value
+        raise InputError(f"{path}: {shown(value)} is not {self.meaning} of at most {self.most_characters} characters")
 
 
-def named(pattern: str, most_characters: int, meaning: str) -> Reader:
-    """Read a name of a fixed form."""
+@dataclass(frozen=True)
+class ListOf:
+    """Reads a list of 1 to `most` entries as a tuple."""
 
-    def read(value: object, path: str) -> str:
-        if not isinstance(value, str) or len(value) > most_characters or not re.fullmatch(pattern, value):
-            raise InputError(f"{path}: {shown(value)} is not {meaning} of at most {most_characters} characters")
-        return value
+    read: Reader
+    most: int
 
-    return read
-
-
-def list_of(read: Reader, most: int) -> Reader:
-    """Read a list of 1 to `most` entries as a tuple."""
-
-    def read_all(value: object, path: str) -> tuple[Any, ...]:
+    def __call__(self, value: object, path: str) -> tuple[Any, ...]:
         if not isinstance(value, list | tuple):
             raise InputError(f"{path}: {shown(value)} is not a list")
-        if not 1 <= len(value) <= most:
-            raise InputError(f"{path}: {len(value)} entries are outside 1..{most}")
-        return tuple(read(entry, f"{path}[{index}]") for index, entry in enumerate(value))
-
-    return read_all
+        if not 1 <= len(value) <= self.most:
+            raise InputError(f"{path}: {len(value)} entries are outside 1..{self.most}")
+        return tuple(self.read(entry, f"{path}[{index}]") for index, entry in enumerate(value))
 
 
 QUANTITY_LIMIT = 2**63 - 1
 QUANTITY = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:([eE][+-]?[0-9]{1,4})|([KMGTPE]i|[numkMGTPE]))?")
 QUANTITY_CHARACTERS = 64
+DURATION = r"([0-9]{1,5}(h|m|s|ms)){1,4}"
+DURATION_CHARACTERS = 4 * len("99999ms")
 SCALE = {suffix: Decimal(1000) ** power for power, suffix in enumerate(("n", "u", "m", "", "k", *"MGTPE"), start=-3)}
 SCALE |= {f"{suffix}i": Decimal(1024) ** power for power, suffix in enumerate("KMGTPE", start=1)}
 SECONDS = {"h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}

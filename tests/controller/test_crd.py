@@ -7,7 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from controller.crd import (
+from controller.crd import PolicyResource, Queries, load_policies, parse_policy
+from controller.crd_fields import (
     BEHAVIOR,
     DEMAND,
     FALLBACK,
@@ -21,11 +22,7 @@ from controller.crd import (
     SERVICE,
     SPEC,
     TARGET,
-    PolicyResource,
-    Queries,
     TargetRef,
-    load_policies,
-    parse_policy,
 )
 from scaling.errors import InputError
 from scaling.hpa_settings import Behavior, PolicyRule, ScalingRules
