@@ -38,7 +38,7 @@ from sim.env import ClusterEnv
 from sim.episodes import EpisodeConfig, Episodes
 from training.config import TrainConfig
 from training.sb3_env import FleetVecEnv
-from training.train import new_model
+from training.train import THREADS, new_model
 
 FLEETS = (256, 1024, 4096)
 REPEATS = 5
@@ -77,7 +77,7 @@ def fleet_figures() -> list[Figure]:
 
 def ppo_figures() -> list[Figure]:
     """Training steps a second of our PPO, beside Stable-Baselines3's defaults on one environment."""
-    torch.set_num_threads(1)
+    torch.set_num_threads(THREADS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # SB3 warns about a batch that does not divide the short rollout
         plain = _learning_rate_of(PPO("MlpPolicy", DummyVecEnv([ClusterEnv]), n_steps=1024, device="cpu"), 4096)

@@ -15,9 +15,9 @@ class TrainConfig:
     """Clusters stepped together."""
     rollout_steps: int = 64
     """Steps of each row between two updates: 16 min of simulated time."""
-    batch_size: int = 8192
+    batch_size: int = 16_384
     epochs: int = 6
-    learning_rate: float = 5e-4
+    learning_rate: float = 7e-4
     """Falls linearly to zero."""
     gamma: float = 0.98
     """Discount a step. Shorter than usual: what a decision does has shown within ten minutes (better than 0.99 in the
