@@ -1,0 +1,154 @@
+"""Where Prometheus is and how one gets in: address, TLS, credentials, limits.
+
+Owns what an administrator sets for the whole operator; no ScalingPolicy can change any of it. Secrets stay in files
+that are read again for every request, so a rotated one needs no restart, and they are in no repr and no message.
+"""
+
+import re
+import ssl
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from scaling.errors import InputError
+from scaling.limits import Limit, check_limits, shown
+
+
+@dataclass(frozen=True)
+class BasicAuth:
+    """A user name, and the file that holds the password."""
+
+    username: str
+    password_file: Path
+
+    def __post_init__(self) -> None:
+        if not self.username.isprintable() or not self.username.isascii() or ":" in self.username:
+            raise InputError(f"Prometheus user name: {shown(self.username)} is not printable ASCII without a colon")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrometheusSettings:
+    """One server with the Prometheus API: Prometheus itself, Thanos, Mimir, VictoriaMetrics."""
+
+    url: str
+    """What stands before /api/v1, such as http://prometheus.monitoring:9090 or https://mimir.example/prometheus."""
+
+    deadline_s: float = 4.0
+    """Seconds for one reading, from asking to the last byte, waiting for a free connection included. Default: less than
+    the shortest interval between decisions, 5 s."""
+
+    history_deadline_s: float = 30.0
+    """Seconds for one range query. Default: a day of a heavy query takes some, and no decision waits for it."""
+
+    most_in_flight: int = 50
+    """Requests at a time. Default: 1,000 queries of 50 ms take a second; more would queue inside Prometheus, which runs
+    20 at a time by default."""
+
+    ca_file: Path | None = None
+    """PEM certificates to trust instead of the system's. Read once: a new one needs a restart."""
+
+    token_file: Path | None = None
+    """File with a bearer token. Default: none is sent."""
+
+    basic_auth: BasicAuth | None = None
+    """User name and password file. Default: none is sent."""
+
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """More headers for every request; their values are taken for secrets."""
+
+    tenant: str | None = None
+    """Value of X-Scope-OrgID, which Mimir and the like ask for. Default: not sent."""
+
+    def __post_init__(self) -> None:
+        check_limits(self, SETTINGS_LIMITS)
+        _check_url(self.url)
+        if self.ca_file is not None and not self.url.startswith("https://"):
+            raise InputError(f"Prometheus CA file {self.ca_file}: the URL {shown(self.url)} is not https")
+        if self.token_file is not None and self.basic_auth is not None:
+            raise InputError("Prometheus credentials: give a token file or basic auth, not both")
+        _check_headers(self)
+
+
+SETTINGS_LIMITS = {
+    "deadline_s": Limit("Prometheus deadline", 0.1, 300),
+    "history_deadline_s": Limit("Prometheus history deadline", 0.1, 300),
+    "most_in_flight": Limit("Prometheus requests in flight", 1, 1000, whole=True),
+}
+
+TENANT_HEADER = "X-Scope-OrgID"
+OUR_HEADERS = {"accept-encoding", "connection", "content-length", "content-type", "host", "transfer-encoding"}
+MOST_SECRET_BYTES = 16 * 1024
+"""Chosen: the whole header of a request is rarely allowed more."""
+
+
+def tls_context(settings: PrometheusSettings) -> ssl.SSLContext | None:
+    """What certificates are checked with, always; None where the address is not https."""
+    if not settings.url.startswith("https://"):
+        return None
+    try:
+        return ssl.create_default_context(cafile=settings.ca_file)
+    except OSError as error:  # ssl.SSLError is one
+        raise InputError(f"Prometheus CA file {settings.ca_file}: {_cause(error)}") from error
+
+
+def request_headers(settings: PrometheusSettings) -> dict[str, str]:
+    """Headers of the next request, with the credentials as they stand in their files now; InputError names a file."""
+    headers = dict(settings.headers)
+    if settings.tenant is not None:
+        headers[TENANT_HEADER] = settings.tenant
+    if settings.token_file is not None:
+        headers["Authorization"] = f"Bearer {_read_secret(settings.token_file, 'token')}"
+    if settings.basic_auth is not None:
+        password = _read_secret(settings.basic_auth.password_file, "password")
+        pair = f"{settings.basic_auth.username}:{password}".encode()
+        headers["Authorization"] = f"Basic {b64encode(pair).decode('ascii')}"
+    return headers
+
+
+def _read_secret(path: Path, kind: str) -> str:
+    """The one line a file holds. A message says which file is wrong, and nothing of what is in it."""
+    try:
+        with path.open("rb") as file:
+            secret = file.read(MOST_SECRET_BYTES + 1).strip()
+    except OSError as error:
+        raise InputError(f"Prometheus {kind} file {path}: {_cause(error)}") from error
+    if not re.fullmatch(rb"[\x20-\x7e]{1,%d}" % MOST_SECRET_BYTES, secret):
+        raise InputError(f"Prometheus {kind} file {path}: is not one line of printable ASCII")
+    return secret.decode("ascii")
+
+
+def _check_url(url: str) -> None:
+    """Refuse what is no base address; one with a password in it is not repeated."""
+    if "@" in url:
+        raise InputError("Prometheus URL: holds an @; credentials belong in a token or password file")
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # a port above 65535, half an IPv6 address
+        usable = False
+    if not usable or not re.fullmatch(r"[\x21-\x7e]+", url) or "?" in url or "#" in url:
+        raise InputError(f"Prometheus URL: {shown(url)} is not an address such as http://prometheus:9090")
+
+
+def _check_headers(settings: PrometheusSettings) -> None:
+    taken = set(OUR_HEADERS)
+    if settings.token_file or settings.basic_auth:
+        taken.add("authorization")
+    if settings.tenant is not None:
+        taken.add(TENANT_HEADER.lower())
+        _check_header(TENANT_HEADER, settings.tenant)
+    for name, value in settings.headers.items():
+        if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name) or name.lower() in taken:
+            raise InputError(f"Prometheus header: {shown(name)} is not a header that can be added")
+        _check_header(name, value)
+
+
+def _check_header(name: str, value: str) -> None:
+    if not re.fullmatch(r"[\x20-\x7e]+", value):
+        raise InputError(f"Prometheus header {name}: its value is not one line of printable ASCII")
+
+
+def _cause(error: OSError) -> str:
+    return error.strerror or type(error).__name__

@@ -1,0 +1,250 @@
+"""What Prometheus' answers say: a body in, a typed reading out. Pure; any bytes at all give one or the other.
+
+Only one number is a reading. No message repeats a body, but for the words with which Prometheus refuses the query's
+own text. Source: https://github.com/prometheus/prometheus/blob/v2.42.0/docs/querying/api.md
+"""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Never
+
+from scaling.decision import Reason
+from scaling.observation import Reading, Unknown, Value
+
+AGE_LABEL = "selector"
+"""Label by which an age query numbers its answers."""
+
+MESSAGE_CHARACTERS = 120
+"""How much of Prometheus' words about a query a message repeats."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The times that a range query asks for, `steps` of them, `step_s` seconds apart; Unix time."""
+
+    start_s: float
+    step_s: float
+    steps: int
+
+    @property
+    def end_s(self) -> float:
+        """The last of them."""
+        return self.start_s + (self.steps - 1) * self.step_s
+
+
+@dataclass(frozen=True)
+class Ages:
+    """Age in seconds of the newest sample behind each selector that has any, by the selector's place in the query."""
+
+    by_selector: Mapping[int, float]
+    partial: bool
+
+
+def parse_reading(body: bytes) -> Reading:
+    """Return the one number of an instant query's answer, which may be negative, or why there is none."""
+    try:
+        answer = _parse(body)
+        return _finite(_one_sample(answer), answer.partial)
+    except _UnusableError as error:
+        return error.unknown
+
+
+def parse_ages(body: bytes) -> Ages | Unknown:
+    """Return what `sample_age.age_query` asked for."""
+    try:
+        answer = _parse(body)
+        _expect("vector", answer)
+        return Ages(dict(_age(series) for series in answer.result), answer.partial)
+    except _UnusableError as error:
+        return error.unknown
+
+
+def parse_history(body: bytes, grid: Grid) -> list[float] | Unknown:
+    """Return the one series of a range query's answer on its grid, NaN where there is no finite number."""
+    try:
+        answer = _parse(body)
+        _expect("matrix", answer)
+        if answer.partial:
+            _refuse("the history is partial")  # the part that is missing would look like less demand
+        return _on_grid(answer.result, grid)
+    except _UnusableError as error:
+        return error.unknown
+
+
+def error_words(body: bytes) -> str:
+    """Say what an error body reports: its type, and for a query that cannot be read what is wrong with its text.
+
+    Other texts are left out: they name series and labels that the reader of a message may not be allowed to see.
+    """
+    try:
+        content = _json(body)
+    except _UnusableError:
+        return ""
+    if not isinstance(content, dict) or content.get("errorType") not in ERROR_TYPES:
+        return ""
+    kind, text = str(content["errorType"]), content.get("error")
+    if kind != "bad_data" or not isinstance(text, str):
+        return kind
+    return f"{kind}: {json.dumps(text.removeprefix(QUERY_PREFIX)[:MESSAGE_CHARACTERS])}"
+
+
+ERROR_TYPES = (
+    *("bad_data", "timeout", "canceled", "execution", "internal", "unavailable", "not_found", "not_acceptable"),
+    *("too_many_requests", "too_large_entry"),  # Mimir's
+)
+QUERY_PREFIX = 'invalid parameter "query": '
+
+NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,4})?", re.ASCII)
+NUMBER_CHARACTERS = 1200  # a float64 written out without exponent takes at most about 1,080
+NO_NUMBER = {"NaN": math.nan, "Inf": math.inf, "+Inf": math.inf, "-Inf": -math.inf}
+
+
+@dataclass(frozen=True)
+class _Answer:
+    kind: str
+    result: list[Any]
+    partial: bool
+
+
+class _UnusableError(Exception):
+    """Carries the Unknown from where it shows to the edge of this module."""
+
+    def __init__(self, unknown: Unknown) -> None:
+        super().__init__(unknown.message)
+        self.unknown = unknown
+
+
+def _refuse(message: str, reason: Reason = Reason.METRIC_ERROR) -> Never:
+    raise _UnusableError(Unknown(reason, message))
+
+
+def _parse(body: bytes) -> _Answer:
+    content = _json(body)
+    if not isinstance(content, dict):
+        _refuse(MALFORMED)
+    if content.get("status") == "error":
+        words = error_words(body)
+        _refuse(f"Prometheus answered an error{': ' if words else ''}{words}")
+    data = content.get("data")
+    if content.get("status") != "success" or not isinstance(data, dict):
+        _refuse(MALFORMED)
+    kind, result = data.get("resultType"), data.get("result")
+    if not isinstance(kind, str) or not isinstance(result, list):
+        _refuse(MALFORMED)
+    return _Answer(kind, result, _is_partial(content.get("warnings")))
+
+
+MALFORMED = "what Prometheus answered is not an answer of its query API"
+
+
+def _json(body: bytes) -> object:
+    try:
+        return json.loads(body.decode("utf-8"), parse_constant=_no_constant)
+    except (ValueError, RecursionError):  # bytes, syntax and integers of 5,000 digits; nesting
+        _refuse("what Prometheus answered is not JSON")
+
+
+def _no_constant(word: str) -> Never:
+    raise ValueError(f"{word} is not JSON")
+
+
+def _is_partial(warnings: object) -> bool:
+    """Something is missing, unless all warnings are remarks on the query, which newer versions send as `infos`."""
+    if isinstance(warnings, list):
+        return any(not (isinstance(warning, str) and warning.startswith("PromQL info:")) for warning in warnings)
+    return bool(warnings)
+
+
+def _one_sample(answer: _Answer) -> object:
+    """The [time, value] of a scalar or of a vector's only series."""
+    if answer.kind == "scalar":
+        return answer.result
+    _expect("vector", answer)
+    count = len(answer.result)
+    if count == 0 and answer.partial:
+        _refuse("the query answered nothing, and Prometheus says that some is missing")
+    if count == 0:
+        _refuse("the query answered nothing", Reason.METRIC_EMPTY)
+    if count > 1:
+        _refuse(f"the query answered {count} series where one is meant; sum them")
+    (series,) = answer.result
+    return series.get("value") if isinstance(series, dict) else None
+
+
+def _expect(kind: str, answer: _Answer) -> None:
+    if answer.kind != kind:
+        found = answer.kind if answer.kind in RESULT_TYPES else "an unknown type"
+        _refuse(f"the query answered {RESULT_TYPES.get(found, found)} where {RESULT_TYPES[kind]} is meant")
+
+
+RESULT_TYPES = {
+    "scalar": "a number without series",
+    "vector": "one number",
+    "matrix": "samples over a time range",
+    "string": "a string",
+}
+
+
+def _finite(sample: object, partial: bool) -> Reading:
+    number = _number(sample)
+    if math.isnan(number):
+        return Unknown(Reason.METRIC_NAN, "the query answered NaN")
+    if math.isinf(number):
+        return Unknown(Reason.METRIC_ERROR, f"the query answered {'+' if number > 0 else '-'}Inf")
+    return Value(number, partial)
+
+
+def _number(sample: object) -> float:
+    """The value of a [time, value] pair, which is a string as Go writes floats."""
+    if not isinstance(sample, list) or len(sample) != 2 or not isinstance(sample[1], str):
+        _refuse("a value that Prometheus answered is not one number in a string")  # a native histogram has none, too
+    text = sample[1]
+    if text in NO_NUMBER:
+        return NO_NUMBER[text]
+    if len(text) > NUMBER_CHARACTERS or not NUMBER.fullmatch(text) or math.isinf(number := float(text)):
+        _refuse("a value that Prometheus answered is not a number that fits 64 bits")
+    return number
+
+
+def _age(series: object) -> tuple[int, float]:
+    labels = series.get("metric") if isinstance(series, dict) else None
+    place = labels.get(AGE_LABEL) if isinstance(labels, dict) else None
+    age_s = _number(series.get("value")) if isinstance(series, dict) else math.nan
+    if not isinstance(place, str) or not re.fullmatch("[0-9]{1,3}", place, re.ASCII) or not math.isfinite(age_s):
+        _refuse("an age that Prometheus answered is not one")
+    return int(place), age_s
+
+
+def _on_grid(result: list[Any], grid: Grid) -> list[float]:
+    if len(result) > 1:
+        _refuse(f"the query answered {len(result)} series where one is meant; sum them")
+    values = [math.nan] * grid.steps
+    for sample in _samples(result):
+        number = _number(sample)
+        place = _place(sample[0], grid)
+        if place is not None and math.isfinite(number):
+            values[place] = number
+    return values
+
+
+def _samples(result: list[Any]) -> list[Any]:
+    if not result:
+        return []
+    samples = result[0].get("values") if isinstance(result[0], dict) else None
+    if not isinstance(samples, list):
+        _refuse(MALFORMED)
+    return samples
+
+
+def _place(time_s: object, grid: Grid) -> int | None:
+    """The nearest step, as a cache between may have moved the grid by less than one; None outside."""
+    if isinstance(time_s, bool) or not isinstance(time_s, int | float) or not abs(time_s) < LAST_TIME_S:
+        _refuse("a time that Prometheus answered is not one")
+    place = round((time_s - grid.start_s) / grid.step_s)
+    return place if 0 <= place < grid.steps else None
+
+
+LAST_TIME_S = 1e12  # Unix time far beyond any calendar

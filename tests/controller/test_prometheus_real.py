@@ -1,0 +1,243 @@
+"""The client against a real Prometheus that scrapes two exporters of this test, one of which dies."""
+
+import asyncio
+import math
+import shutil
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+from controller.prometheus_answer import Grid
+from controller.sample_age import AgeCheck, age_check
+from scaling.decision import Reason
+from scaling.observation import Reading, Unknown, Value
+from tests.controller.prometheus_stub import free_ports, metrics_of
+from tests.controller.test_prometheus import a_target
+from tests.controller.test_promql import SELECTORS
+
+pytestmark = pytest.mark.slow
+
+if shutil.which("prometheus") is None:
+    pytest.skip("no prometheus binary on PATH", allow_module_level=True)
+
+CONFIG = """
+global: {{scrape_interval: 500ms, scrape_timeout: 500ms}}
+scrape_configs:
+  - job_name: steady
+    static_configs: [{{targets: ["127.0.0.1:{steady}"]}}]
+  - job_name: mortal
+    static_configs: [{{targets: ["127.0.0.1:{mortal}"]}}]
+"""
+
+
+class Load:
+    """A counter that gains 50 a second, and two gauges; one of them says itself when its value is from."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.began_s = time.time()
+
+    def collect(self) -> Any:
+        counter = CounterMetricFamily(f"{self.name}_requests", "requests", value=50 * (time.time() - self.began_s))
+        pods = GaugeMetricFamily(f"{self.name}_pods", "two series", labels=["pod"])
+        for pod in "ab":
+            pods.add_metric([pod], 1.0)
+        stamped = GaugeMetricFamily(f"{self.name}_stamped", "a sample with a time of its own")
+        stamped.add_metric([], 7.0, timestamp=self.began_s)
+        return [counter, pods, stamped]
+
+
+@dataclass
+class Scene:
+    """What runs: Prometheus' port, and the exporter that can be stopped."""
+
+    port: int
+    mortal: Any
+
+
+def an_exporter(name: str, port: int) -> Any:
+    registry = CollectorRegistry()
+    registry.register(Load(name))
+    return start_http_server(port, "127.0.0.1", registry)
+
+
+def stop(exporter: Any) -> None:
+    server, thread = exporter
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: Any) -> Any:
+    folder: Path = tmp_path_factory.mktemp("prometheus")
+    port, steady, mortal = free_ports(3)
+    (folder / "prometheus.yml").write_text(CONFIG.format(steady=steady, mortal=mortal))
+    command = ["prometheus", "--config.file=prometheus.yml", "--storage.tsdb.path=data"]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen([*command, f"--web.listen-address=127.0.0.1:{port}"], cwd=folder, stderr=log)
+    exporters = [an_exporter("steady", steady), an_exporter("mortal", mortal)]
+    running = Scene(port, exporters[1])
+    try:
+        wait_for(running, "sum(rate(mortal_requests_total[4s])) + sum(rate(steady_requests_total[4s])) > 90", process)
+        yield running
+    finally:
+        process.terminate()
+        process.wait(10)
+        for exporter in exporters[:1] if running.mortal is None else exporters:
+            stop(exporter)
+
+
+def wait_for(scene: Scene, query: str, process: "subprocess.Popen[bytes]") -> None:
+    """Wait until a query has an answer."""
+    for _ in range(150):
+        assert process.poll() is None, f"prometheus ended with {process.returncode}"
+        time.sleep(0.2)
+        if isinstance(read(scene, query), Value):
+            return
+    raise AssertionError(f"no answer to {query} within 30 s")
+
+
+def read(scene: Scene, query: str, stale_after_s: float = 120.0) -> Reading:
+    async def run() -> Reading:
+        async with metrics_of(scene.port) as metrics:
+            return await metrics.read(query, stale_after_s, time.monotonic())
+
+    return asyncio.run(run())
+
+
+def about_50(reading: Reading) -> bool:
+    return isinstance(reading, Value) and 40 < reading.value < 60
+
+
+def test_a_rate_is_read(scene):
+    async def run():
+        async with metrics_of(scene.port) as metrics:
+            return await metrics.demand(a_target("sum(rate(steady_requests_total[4s]))"), 0.0)
+
+    reading = asyncio.run(run())
+    assert about_50(reading)
+
+
+@pytest.mark.parametrize(
+    ("query", "reading"),
+    [
+        ("sum(steady_pods)", Value(2.0)),
+        ("scalar(sum(steady_pods))", Value(2.0)),
+        ("max(steady_stamped) # a comment", Value(7.0)),
+        ("1 + 1", Value(2.0)),
+        ("sum(nobody) or sum(steady_pods)", Value(2.0)),
+        ("sum(rate(nobody[1m])) or sum(steady_pods)", Value(2.0)),
+        ("sum(nobody)", Unknown(Reason.METRIC_EMPTY, "the query answered nothing")),
+        (
+            "sum(nobody) or vector(0)",
+            Unknown(Reason.METRIC_EMPTY, 'the query answered, but there are no samples of "nobody"'),
+        ),
+        ("sum(steady_pods) * 0 / 0", Unknown(Reason.METRIC_NAN, "the query answered NaN")),
+        ("sum(steady_pods) / 0", Unknown(Reason.METRIC_ERROR, "the query answered +Inf")),
+        (
+            "steady_pods",
+            Unknown(Reason.METRIC_ERROR, "the query answered 2 series where one is meant; sum them"),
+        ),
+        (
+            "steady_pods[1m]",
+            Unknown(Reason.METRIC_ERROR, "the query answered samples over a time range where one number is meant"),
+        ),
+        ('"7"', Unknown(Reason.METRIC_ERROR, "the query answered a string where one number is meant")),
+        (
+            "sum(rate(",
+            Unknown(
+                Reason.METRIC_ERROR,
+                'Prometheus answered HTTP 400 Bad Request: bad_data: "1:10: parse error: unclosed left parenthesis"',
+            ),
+        ),
+        (
+            "steady_pods / on() steady_pods",
+            Unknown(Reason.METRIC_ERROR, "Prometheus answered HTTP 422 Unprocessable Entity: execution"),
+        ),
+    ],
+)
+def test_real_answers_are_read_as_what_they_are(scene, query, reading):
+    assert read(scene, query) == reading
+
+
+def test_a_sample_with_a_time_of_its_own_goes_stale(scene):
+    """Prometheus repeats such a value for 5 min, as it does where a remote writer stops."""
+    time.sleep(max(0.0, 6 - read_age_s(scene)))
+    assert read(scene, "max(steady_stamped)") == Value(7.0)
+    for query in ("max(steady_stamped)", "max(max_over_time(steady_stamped[1m]))", "max(steady_stamped) or vector(0)"):
+        reading = read(scene, query, stale_after_s=5.0)
+        assert isinstance(reading, Unknown), query
+        assert reading.reason is Reason.METRIC_STALE
+
+
+def read_age_s(scene: Scene) -> float:
+    reading = read(scene, "time() - max(timestamp(steady_stamped))")
+    assert isinstance(reading, Value)
+    return reading.value
+
+
+def test_a_history_lies_on_the_grid_of_the_range_query(scene):
+    until_s = math.floor(time.time())
+
+    async def run() -> Any:
+        async with metrics_of(scene.port) as metrics:
+            clock = await metrics.read_range("vector(time())", Grid(until_s - 45.0, 15.0, 4))
+            pods = await metrics.history(a_target("sum(steady_pods)"), until_s, steps=240)
+            return clock, pods
+
+    clock, pods = asyncio.run(run())
+    assert clock == [until_s - 45.0, until_s - 30.0, until_s - 15.0, until_s]
+    assert len(pods) == 240
+    assert pods[-1] == 2.0
+    assert math.isnan(pods[0])
+
+
+@pytest.mark.parametrize("query", [query for query, _ in SELECTORS if "$" not in query and "a metric" not in query])
+def test_prometheus_understands_every_age_query(scene, query):
+    check = age_check(query, 120.0)
+    assert isinstance(check, AgeCheck)
+    if check.text is None:
+        return
+
+    async def run(text: str) -> Any:
+        async with metrics_of(scene.port) as metrics:
+            return await metrics._ask_ages(text)
+
+    assert not isinstance(asyncio.run(run(check.text)), Unknown), check.text
+
+
+def test_a_dead_target_is_never_read_as_no_demand(scene):
+    """Last, as the exporter does not come back. `rate` outlives its target, `or vector(0)` answers for it."""
+    sinking, rate_or_zero = "sum(rate(mortal_requests_total[1m]))", "sum(rate(mortal_requests_total[4s])) or vector(0)"
+    pods_or_zero = "sum(mortal_pods) or vector(0)"
+    assert about_50(read(scene, rate_or_zero))
+    assert read(scene, pods_or_zero) == Value(2.0)
+    stop(scene.mortal)
+    scene.mortal = None
+    died_s = time.monotonic()
+    asyncio.run(watch_the_dead(scene, died_s, (sinking, rate_or_zero, pods_or_zero)))
+    assert isinstance(read(scene, sinking, 20.0), Value)
+    for query, limit_s in ((sinking, 5.0), (rate_or_zero, 120.0), (pods_or_zero, 120.0)):
+        reading = read(scene, query, limit_s)
+        assert isinstance(reading, Unknown), query
+        assert reading.reason is Reason.METRIC_STALE
+
+
+async def watch_the_dead(scene: Scene, died_s: float, queries: tuple[str, ...]) -> None:
+    seen = dict.fromkeys(queries, 0)
+    async with metrics_of(scene.port) as metrics:
+        while (now_s := time.monotonic()) < died_s + 8:
+            for query in queries:
+                reading = await metrics.read(query, 5.0, now_s)
+                assert isinstance(reading, Unknown) or reading.value > 1, (query, now_s - died_s)
+                assert isinstance(reading, Unknown) or now_s - died_s < 6, (query, now_s - died_s)
+                seen[query] += 1
+            await asyncio.sleep(0.1)
+    assert min(seen.values()) > 10
