@@ -30,7 +30,7 @@ def dry_run(
     ] = None,
     history_hours: Annotated[
         float | None,
-        typer.Option(help="Load before the run that the policy remembers. Default: 36 generated hours, 0 of a trace."),
+        typer.Option(help="Load before the run that the policy remembers. Default: 48 generated hours, 0 of a trace."),
     ] = None,
     mean_rps: Annotated[float | None, typer.Option(help="Scale the load to this mean, in requests/s.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of load and cluster; the same seed, the same run.")] = 0,

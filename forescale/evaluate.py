@@ -5,6 +5,9 @@ from typing import Annotated
 
 import typer
 
+WIDTH_WITHOUT_TERMINAL = 120
+"""Columns of a log; chosen: the tables need 100."""
+
 
 def evaluate(
     traces: Annotated[
@@ -39,6 +42,8 @@ def evaluate(
     judged = policy_named(TRAINED) if policy is None else policy_in(policy)
     config = EvaluateConfig(mean_pods=mean_pods, startup_s=startup, days=days, hindsight=hindsight, seed=seed)
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=WIDTH_WITHOUT_TERMINAL)
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("steps")
         rows = run_comparison(

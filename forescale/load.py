@@ -15,8 +15,8 @@ from sim.traces import Trace, read_load_csv, resample
 
 DEFAULT_SCENARIO = "day"
 DEFAULT_HOURS = 24.0
-DEFAULT_HISTORY_HOURS = 36.0
-"""What a policy remembers when it starts: enough to know how well yesterday foretells today."""
+DEFAULT_HISTORY_HOURS = 48.0
+"""What a policy remembers when it starts: enough to know how well yesterday foretells today, and whole days."""
 LEAST_STEPS = 2
 
 
