@@ -185,7 +185,7 @@ def _time_label(time_s: float, step_s: float) -> str:
 
 def _height_in(axes: Axes) -> float:
     figure = axes.figure
-    return float(axes.get_position().height * figure.get_size_inches()[1])  # type: ignore[union-attr]
+    return float(axes.get_position().height * figure.get_size_inches()[1])  # type: ignore[union-attr]  # axes of ours always have a figure
 
 
 def _apart(heights: list[float], gap: float) -> list[float]:
