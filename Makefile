@@ -15,12 +15,12 @@ PIN := $(BIN)/uv pip compile --quiet --universal --fork-strategy fewest --python
 	--no-emit-index-url --no-annotate --custom-compile-command "make constraints"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint train evaluate bench constraints clean
+.PHONY: help demo test check lint controlplane cluster-test train evaluate bench constraints clean
 .DELETE_ON_ERROR:
 
 help:  ## Show this list
 	@echo 'make TARGET ARGS="…" passes options on. PYTHON=python3.12 picks another interpreter for .venv.'
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(RUNTIME)  ## Drive a simulated cluster through a generated day and report on it (no torch, no cluster)
 	$(BIN)/$(DEMO) $(ARGS)
@@ -36,6 +36,12 @@ lint: $(DEV)  ## Format, lint, types and import contracts, without tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+controlplane: $(DEV)  ## Build the control plane of the cluster tests from pinned Go modules (once, some 20 minutes)
+	$(BIN)/python -m tests.cluster.build_controlplane $(ARGS)
+
+cluster-test: controlplane  ## Tests against a real kube-apiserver and etcd
+	$(BIN)/pytest -m cluster $(ARGS)
 
 train: $(DEV)  ## Train a policy; TensorBoard reads its log
 	$(BIN)/forescale train $(ARGS)
