@@ -15,7 +15,12 @@ from sim.latency import steady_late_ratio
 
 BAD_LIMIT = 0.01
 """No step may have a larger share of bad requests."""
-CERTAIN = {"startup_sigma": 0.0, "node_provision_s": 0.0, "crash_per_pod_hour": 0.0}
+CERTAIN = {
+    "startup_sigma": 0.0,
+    "node_provision_s": 0.0,
+    "crash_per_pod_hour": 0.0,
+    "unready_per_pod_hour": 0.0,
+}
 """What a cluster is like where the clairvoyant runs: start-ups take as long as it expects."""
 
 

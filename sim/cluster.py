@@ -63,6 +63,8 @@ PARAMS = np.dtype(
         ("node_idle_s", np.float64),
         ("crash_per_pod_hour", np.float64),
         ("restart_s", np.float64),
+        ("unready_per_pod_hour", np.float64),
+        ("unready_s", np.float64),
         ("rate_window_s", np.float64),
         ("metric_lag_s", np.float64),
         ("metric_noise", np.float64),
@@ -87,6 +89,8 @@ DEFAULTS: dict[str, float] = {
     "node_idle_s": 600.0,  # cluster-autoscaler --scale-down-unneeded-time, default 10 min
     "crash_per_pod_hour": 0.002,  # (chosen: a pod in three weeks)
     "restart_s": 30.0,  # until a crashed pod serves again (chosen)
+    "unready_per_pod_hour": 0.0,  # failed readiness probes, the pod lives on (chosen: off, it differs between services)
+    "unready_s": 20.0,  # until the probe passes again (chosen: two probe periods of 10 s)
     "rate_window_s": 60.0,  # rate(x[1m]), the window users write most
     "metric_lag_s": 15.0,  # scrape interval and rule evaluation (Prometheus' usual 15 s)
     "metric_noise": 0.01,  # relative, of scrape jitter (chosen)
@@ -116,6 +120,7 @@ def new_params(**changes: float) -> dict[str, float]:
         Limit(f"cluster {name}", LEAST.get(name, 0.0), math.inf).check(value)
     _require_steps(params, ("startup_s", "node_provision_s"), STARTING_STEPS)
     _require_steps(params, ("restart_s",), STARTING_STEPS)
+    _require_steps(params, ("unready_s",), STARTING_STEPS)
     _require_steps(params, ("metric_lag_s", "rate_window_s"), METRIC_STEPS)
     return params
 
@@ -181,18 +186,27 @@ def transition(c: Record, target_replicas: int, demand_rps: float, params: Recor
     starting = c["starting"]
     c["ready"] += int(starting[0])
     push(starting, 0)
-    _crash(c, params, draws[NORMALS])
+    _fail(c, params, draws[NORMALS])
     _follow(c, target_replicas, params, draws)
     _serve(c, float(demand_rps), params)
     _measure(c, demand_rps, params, draws)
 
 
 @kernel
-def _crash(c: Record, params: Record, chance: float) -> None:
-    """At most one pod a step: the mean stays far below one at any rate worth simulating."""
-    if chance < c["ready"] * params["crash_per_pod_hour"] * params["step_s"] / 3600.0:
-        c["ready"] -= 1
-        c["starting"][_steps(params["restart_s"], params["step_s"]) - 1] += 1
+def _fail(c: Record, params: Record, chance: float) -> None:
+    """Let a pod crash or fail its readiness probe, at most one a step: rates worth simulating are far below that."""
+    pod_hours = c["ready"] * params["step_s"] / 3600.0
+    crash = pod_hours * params["crash_per_pod_hour"]
+    if chance < crash:
+        _leave_service(c, params["restart_s"], params["step_s"])
+    elif chance < crash + pod_hours * params["unready_per_pod_hour"]:
+        _leave_service(c, params["unready_s"], params["step_s"])
+
+
+@kernel
+def _leave_service(c: Record, absence_s: float, step_s: float) -> None:
+    c["ready"] -= 1
+    c["starting"][_steps(absence_s, step_s) - 1] += 1
 
 
 @kernel

@@ -45,6 +45,7 @@ wild_params = st.builds(
     node_provision_s=st.floats(0.0, 300.0),
     node_idle_s=st.floats(0.0, 900.0),
     crash_per_pod_hour=st.floats(0.0, 20.0),
+    unready_per_pod_hour=st.floats(0.0, 20.0),
     metric_lag_s=st.sampled_from((0.0, 15.0, 45.0)),
     rate_window_s=st.sampled_from((15.0, 60.0, 120.0)),
     gap_per_hour=st.floats(0.0, 60.0),
@@ -170,6 +171,20 @@ def test_a_crashed_pod_serves_again_after_its_restart_and_is_paid_for_meanwhile(
     transition(cluster, 4, 0.0, params, no_chance(uniform0=0.0))
     assert (cluster["ready"], cluster["replicas"]) == (3, 4)
     assert steps(cluster, params, [4, 4]) == [3, 4]
+
+
+def test_a_pod_that_fails_its_probe_is_away_for_as_long_as_that_lasts() -> None:
+    params = quiet_params(crash_per_pod_hour=1.0, restart_s=60.0, unready_per_pod_hour=1.0, unready_s=30.0)
+    per_step = 4 * 15 / 3600
+    for chance, absent_steps in ((0.5 * per_step, 4), (1.5 * per_step, 2), (2.5 * per_step, 0)):
+        cluster = a_cluster(4, params)
+        transition(cluster, 4, 10.0, params, no_chance(uniform0=chance))
+        ready = [cluster["ready"]]
+        for _ in range(5):
+            transition(cluster, 4, 10.0, params, no_chance())
+            ready.append(cluster["ready"])
+        assert ready.count(3) == absent_steps
+        assert ready[-1] == 4
 
 
 def test_a_pod_crashes_as_often_as_it_should() -> None:
