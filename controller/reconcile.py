@@ -24,9 +24,9 @@ async def reconcile(targets: Sequence[Target], ports: Ports, policy: Policy, now
 
 
 async def _observe(target: Target, ports: Ports, now_s: float) -> Observation:
-    demand = await ports.metrics.demand(target, now_s)
-    bad_ratio = await ports.metrics.bad_ratio(target, now_s)
-    scale = await ports.workloads.scale(target)
+    demand, bad_ratio, scale = await asyncio.gather(  # together, so that a source that hangs costs one deadline
+        ports.metrics.demand(target, now_s), ports.metrics.bad_ratio(target, now_s), ports.workloads.scale(target)
+    )
     return Observation(demand, scale.replicas, scale.ready, bad_ratio)
 
 

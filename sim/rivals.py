@@ -11,7 +11,7 @@ from scaling.band import newsvendor_band, quantile_band
 from scaling.hpa_kernels import average_value_replicas
 from scaling.hpa_settings import TOLERANCE
 from scaling.kernel import Record, kernel
-from scaling.workload import level_a_day_ago
+from scaling.workload import level_a_day_ago, lookahead_minutes
 
 SEASON_SLOTS = 288
 """Holt-Winters' season: a day of 5 min slots (chosen: a slot averages out request noise)."""
@@ -61,17 +61,12 @@ def propose(
     if rule == HPA:
         replicas = w["reference_replicas"]
     elif rule == LAST_SEASON:
-        replicas = _predictive(w, terms, current, level_a_day_ago(w, _minutes(terms)))
+        replicas = _predictive(w, terms, current, level_a_day_ago(w, lookahead_minutes(terms["horizon"])))
     elif rule == HOLT_WINTERS:
         replicas = _predictive(w, terms, current, _holt_winters(w, r, terms))
     else:
         replicas = _step_rule(w, current)
     return replicas, replicas
-
-
-@kernel
-def _minutes(terms: Record) -> int:
-    return int(min(15, terms["horizon"] // 4 + 1))
 
 
 @kernel

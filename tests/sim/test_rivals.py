@@ -10,7 +10,16 @@ from numpy.typing import NDArray
 from scaling.band import aim, newsvendor_band
 from scaling.hpa import HpaSettings, HpaSpec, HpaState, Metric, MetricKind, Workload, reconcile
 from scaling.newsvendor import PROBABILITIES
-from scaling.workload import DAY_MINUTES, MINUTE_STEPS, STEP_S, level_a_day_ago, new_workload, observe, record_to_dict
+from scaling.workload import (
+    DAY_MINUTES,
+    MINUTE_STEPS,
+    STEP_S,
+    level_a_day_ago,
+    lookahead_minutes,
+    new_workload,
+    observe,
+    record_to_dict,
+)
 from sim import rivals
 from sim.cluster import NORMALS, draw, new_params
 from sim.rivals import RIVAL, SEASON_SLOTS, SLOT_STEPS, Rule, propose
@@ -103,7 +112,7 @@ def test_after_three_days_both_forecasts_beat_the_present() -> None:
             continue
         true = daily_sine(step + horizon + 1)[-1]
         errors["now"].append(demand[step] - true)
-        errors["day ago"].append(level_a_day_ago(memory, rivals._minutes(TERMS)) - true)
+        errors["day ago"].append(level_a_day_ago(memory, lookahead_minutes(TERMS["horizon"])) - true)
         errors["holt-winters"].append(forecast - true)
     size = {name: float(np.sqrt(np.mean(np.square(values)))) for name, values in errors.items()}
     assert size["holt-winters"] < 0.4 * size["now"]
