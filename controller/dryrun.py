@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from controller.crd import PolicyResource
+from controller.crd.resource import PolicyResource
 from controller.frame import Frame
 from controller.policy_choice import policy_named
 from controller.ports import Ports, Scale, Target

@@ -6,7 +6,7 @@ The operator's ports talk to Prometheus and the API server, the dry-run's to the
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from controller.crd import PolicyResource
+from controller.crd.resource import PolicyResource
 from scaling.decide import PolicyState
 from scaling.observation import Reading
 

@@ -17,7 +17,7 @@ from typing import Any
 from rich.console import Console
 
 from controller import dryrun
-from controller.crd import PolicyResource, load_policies
+from controller.crd.resource import PolicyResource, load_policies
 from controller.frame import Frame
 from controller.policy_choice import policy_in
 from forescale.exporter import Exporter

@@ -1,6 +1,6 @@
 """ScalingPolicy on a real API server: what it takes, refuses, fills in, explains and prints.
 
-What the schema should do is worked out without a server in tests/controller/test_crd_schema.py; here the same bodies
+What the schema should do is worked out without a server in tests/controller/test_schema.py; here the same bodies
 meet the server, and the two must agree.
 """
 
@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import yaml
 
-from controller.crd import parse_policy
-from controller.crd_schema import COLUMNS
-from tests.controller.structural import filled
-from tests.controller.test_crd import BAD_INPUTS, EVERY_FIELD, EXAMPLES, a_body
-from tests.controller.test_crd_schema import DEFINITION, LEFT_TO_CEL, NODES, ON_A_CLUSTER, SCHEMA
+from controller.crd.resource import parse_policy
+from controller.crd.schema import COLUMNS
+from tests.controller.crd.structural import filled
+from tests.controller.crd.test_resource import BAD_INPUTS, EVERY_FIELD, EXAMPLES, a_body
+from tests.controller.crd.test_schema import DEFINITION, LEFT_TO_CEL, NODES, ON_A_CLUSTER, SCHEMA
 
 PLACE = "/apis/forescale.dev/v1alpha1/namespaces/{namespace}/scalingpolicies"
 ON_SERVER: dict[str, Any] = a_body(ON_A_CLUSTER)

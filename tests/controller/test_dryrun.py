@@ -6,7 +6,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from controller.crd import parse_policy
+from controller.crd.resource import parse_policy
 from controller.dryrun import Load, SimulatedWorkload, TwinHpa, run_policy
 from controller.frame import Frame
 from controller.ports import Ports, Target

@@ -1,6 +1,6 @@
 """What is known of each field of a ScalingPolicy: its place, its range and its default, as the resource spells them.
 
-Owns the way from the tables of `crd_fields.py` to the limits and defaults of `scaling.spec`; nothing is stated here.
+Owns the way from the tables of `tables.py` to the limits and defaults of `scaling.spec`; nothing is stated here.
 Schema and docs are two views of these facts.
 """
 
@@ -8,8 +8,20 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from typing import Any
 
-from controller.crd_fields import RESOURCE
-from controller.fields import Build, Field, Group, ListOf, OneOf, Reader, Within, duration, not_yet, percent, quantity
+from controller.crd.fields import (
+    Build,
+    Field,
+    Group,
+    ListOf,
+    OneOf,
+    Reader,
+    Within,
+    duration,
+    not_yet,
+    percent,
+    quantity,
+)
+from controller.crd.tables import RESOURCE
 from scaling.limits import Limit, shown
 from scaling.spec import FALLBACK_LIMITS, GUARDRAIL_LIMITS, SPEC_LIMITS, ScalingSpec
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from controller.crd import PolicyResource, Queries, load_policies, parse_policy
-from controller.crd_fields import (
+from controller.crd.resource import PolicyResource, Queries, load_policies, parse_policy
+from controller.crd.tables import (
     BEHAVIOR,
     DEMAND,
     FALLBACK,
@@ -28,7 +28,7 @@ from scaling.errors import InputError
 from scaling.hpa_settings import Behavior, PolicyRule, ScalingRules
 from scaling.spec import EmptyIs, Fallback, FallbackTo, Guardrails, Mode, ScalingSpec
 
-EXAMPLES = Path(__file__).parents[2] / "deploy" / "examples"
+EXAMPLES = Path(__file__).parents[3] / "deploy" / "examples"
 GONE = object()
 
 SMALLEST: dict[str, Any] = {

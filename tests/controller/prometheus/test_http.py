@@ -10,10 +10,10 @@ from email.utils import formatdate
 import pytest
 from aiohttp import web
 
-from controller.prometheus_access import BasicAuth
-from controller.prometheus_http import LONGEST_SILENCE_S, MOST_BYTES, PrometheusHttp, retry_after_s
+from controller.prometheus.access import BasicAuth
+from controller.prometheus.http import LONGEST_SILENCE_S, MOST_BYTES, PrometheusHttp, retry_after_s
 from scaling.observation import Unknown
-from tests.controller.prometheus_stub import Stub, a_vector, free_ports, raw_serving, serving, settings_for
+from tests.controller.prometheus.stub import Stub, a_vector, free_ports, raw_serving, serving, settings_for
 
 FORM = {"query": 'sum(x{a="b c"}) + ä'}
 SECRET = "s3cr3t"
@@ -215,7 +215,7 @@ def test_after_the_silence_it_is_asked_again(monkeypatch):
 
     async def run():
         async with serving(stub.answer) as port, PrometheusHttp(settings_for(port)) as http:
-            monkeypatch.setattr("controller.prometheus_http.time.monotonic", lambda: clock[0])
+            monkeypatch.setattr("controller.prometheus.http.time.monotonic", lambda: clock[0])
             await http.post("query", FORM, 2.0)
             stub.status = 200
             clock[0] += 30.0

@@ -1,6 +1,6 @@
 """A ScalingPolicy resource as values: the only place that translates between the resource's spelling and ours.
 
-Owns the reading of bodies and files. The resource's fields are in `crd_fields.py`, how a table of them is read in
+Owns the reading of bodies and files. The resource's fields are in `tables.py`, how a table of them is read in
 `fields.py`; defaults and limits are in `scaling.spec`. A field that nothing acts on in this release is refused, never
 skipped in silence.
 """
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from controller.crd_fields import KIND, RESOURCE, TargetRef
-from controller.fields import an_object, read_fields
-from controller.manifest import read_documents
+from controller.crd.fields import an_object, read_fields
+from controller.crd.manifest import read_documents
+from controller.crd.tables import KIND, RESOURCE, TargetRef
 from scaling.errors import InputError
 from scaling.limits import shown
 from scaling.spec import ScalingSpec

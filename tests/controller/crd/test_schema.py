@@ -7,23 +7,23 @@ from typing import Any
 import pytest
 import yaml
 
-from controller import crd_fields
-from controller.crd import load_policies, parse_policy
-from controller.crd_docs import with_tables
-from controller.crd_facts import LIMITS, every_place, spec_place
-from controller.crd_fields import RESOURCE, SPEC
-from controller.crd_schema import COLUMNS, crd, manifest, root, schema_of
-from controller.fields import Build, Field, Group, ListOf, not_yet
-from controller.manifest import read_documents
+from controller.crd import tables
+from controller.crd.docs import with_tables
+from controller.crd.facts import LIMITS, every_place, spec_place
+from controller.crd.fields import Build, Field, Group, ListOf, not_yet
+from controller.crd.manifest import read_documents
+from controller.crd.resource import load_policies, parse_policy
+from controller.crd.schema import COLUMNS, crd, manifest, root, schema_of
+from controller.crd.tables import RESOURCE, SPEC
 from scaling.decision import Action, Band, Decision, Reason
 from scaling.features import FEATURES
 from scaling.hpa_settings import POLICY_LIMITS, RULES_LIMITS
 from scaling.limits import shown
 from scaling.spec import Fallback, Guardrails, ScalingSpec
-from tests.controller.structural import faults, filled, nodes, refusals, type_of
-from tests.controller.test_crd import BAD_INPUTS, EVERY_FIELD, EXAMPLES, SMALLEST, a_body
+from tests.controller.crd.structural import faults, filled, nodes, refusals, type_of
+from tests.controller.crd.test_resource import BAD_INPUTS, EVERY_FIELD, EXAMPLES, SMALLEST, a_body
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 DEFINITION = REPOSITORY / "deploy" / "helm" / "forescale" / "crds" / "scalingpolicies.yaml"
 PAGE = REPOSITORY / "docs" / "scalingpolicy.md"
 
@@ -46,7 +46,7 @@ def table_rows(page: str) -> dict[str, list[str]]:
 
 
 def test_the_file_in_the_chart_is_what_the_generator_writes():
-    assert DEFINITION.read_text(encoding="utf-8") == manifest(), "run: python -m controller.crd_schema > " + str(
+    assert DEFINITION.read_text(encoding="utf-8") == manifest(), "run: python -m controller.crd.schema > " + str(
         DEFINITION.relative_to(REPOSITORY)
     )
 
@@ -58,7 +58,7 @@ def test_the_file_reads_as_the_definition():
 
 def test_the_tables_of_the_page_are_what_the_generator_writes():
     page = PAGE.read_text(encoding="utf-8")
-    assert page == with_tables(page), "run: python -m controller.crd_docs docs/scalingpolicy.md"
+    assert page == with_tables(page), "run: python -m controller.crd.docs docs/scalingpolicy.md"
 
 
 def test_a_page_without_markers_is_not_written_over():
@@ -80,8 +80,8 @@ SPEC_TABLES = list(tables_with_paths(SPEC, "spec"))
 
 
 def test_every_table_of_the_module_is_reached():
-    reached = [*(table for _, table in SPEC_TABLES), RESOURCE, crd_fields.METADATA, crd_fields.SCALING_RULES]
-    for value in vars(crd_fields).values():
+    reached = [*(table for _, table in SPEC_TABLES), RESOURCE, tables.METADATA, tables.SCALING_RULES]
+    for value in vars(tables).values():
         if isinstance(value, dict) and all(isinstance(entry, Field) for entry in value.values()):
             assert value in reached, sorted(value)
 

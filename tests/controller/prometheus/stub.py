@@ -11,9 +11,9 @@ from urllib.parse import parse_qs
 
 from aiohttp import web
 
-from controller.prometheus import PrometheusMetrics
-from controller.prometheus_access import PrometheusSettings
-from controller.prometheus_http import PrometheusHttp
+from controller.prometheus.access import PrometheusSettings
+from controller.prometheus.http import PrometheusHttp
+from controller.prometheus.metrics import PrometheusMetrics
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 

@@ -20,8 +20,8 @@ lives is enough; and what a window of `rate()` loses before its newest sample is
 from dataclasses import dataclass
 from functools import lru_cache
 
-from controller.prometheus_answer import AGE_LABEL, Ages
-from controller.promql import Selector, has_alternative, selectors
+from controller.prometheus.answer import AGE_LABEL, Ages
+from controller.prometheus.promql import Selector, has_alternative, selectors
 from scaling.decision import Reason
 from scaling.limits import shown
 from scaling.observation import Unknown

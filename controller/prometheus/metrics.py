@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from controller.ports import Target
-from controller.prometheus_answer import Ages, Grid, parse_ages, parse_history, parse_reading
-from controller.prometheus_http import PrometheusHttp
-from controller.sample_age import age_check, oldest_s
+from controller.prometheus.answer import Ages, Grid, parse_ages, parse_history, parse_reading
+from controller.prometheus.http import PrometheusHttp
+from controller.prometheus.sample_age import age_check, oldest_s
 from scaling.decision import Reason
 from scaling.observation import Reading, Unknown, usable, usable_ratio
 from scaling.workload import STEP_S

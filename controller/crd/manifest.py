@@ -1,6 +1,6 @@
 """YAML files as the Kubernetes tools read them: documents of plain values, nothing executed, nothing lost.
 
-Owns reading, size and syntax. What the documents mean is left to `crd.py`.
+Owns reading, size and syntax. What the documents mean is left to `resource.py`.
 """
 
 from collections.abc import Hashable

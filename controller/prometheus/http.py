@@ -1,7 +1,7 @@
 """One form to Prometheus, the body of its answer back, or one line about why there is none.
 
 Owns the connection: deadlines, size, compression, redirects, TLS, refusals. What a body says is left to
-`prometheus_answer.py`, who is let in to `prometheus_access.py`. A message never repeats a body, a header or a secret.
+`answer.py`, who is let in to `access.py`. A message never repeats a body, a header or a secret.
 """
 
 import asyncio
@@ -21,8 +21,8 @@ from urllib.parse import urlencode
 
 import aiohttp
 
-from controller.prometheus_access import PrometheusSettings, request_headers, tls_context
-from controller.prometheus_answer import error_words
+from controller.prometheus.access import PrometheusSettings, request_headers, tls_context
+from controller.prometheus.answer import error_words
 from scaling.decision import Reason
 from scaling.errors import InputError
 from scaling.observation import Unknown

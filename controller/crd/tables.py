@@ -1,15 +1,15 @@
 """The fields of a ScalingPolicy, table by table: the one source of reading, schema and docs.
 
-Defaults and limits are in `scaling.spec`, where a keyword of a table names them. What a table says is read by `crd.py`,
-stated to the API server by `crd_schema.py` and to people by `crd_docs.py`. A field that nothing acts on in this release
-is refused when it is read, and neither in the schema nor in the docs.
+Defaults and limits are in `scaling.spec`, where a keyword of a table names them. What a table says is read by
+`resource.py`, stated to the API server by `schema.py` and to people by `docs.py`. A field that nothing acts on in this
+release is refused when it is read, and neither in the schema nor in the docs.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from controller.fields import (
+from controller.crd.fields import (
     Build,
     Field,
     Group,

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.prometheus_answer import Ages, Grid, error_words, parse_ages, parse_history, parse_reading
+from controller.prometheus.answer import Ages, Grid, error_words, parse_ages, parse_history, parse_reading
 from scaling.decision import Reason
 from scaling.observation import Unknown, Value
-from tests.controller.prometheus_stub import a_body, a_vector, ages
+from tests.controller.prometheus.stub import a_body, a_vector, ages
 
 SECRET = "s3cr3t"
 

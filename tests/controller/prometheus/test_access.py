@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.prometheus_access import BasicAuth, PrometheusSettings, request_headers, tls_context
+from controller.prometheus.access import BasicAuth, PrometheusSettings, request_headers, tls_context
 from scaling.errors import InputError
 
 SECRET = "s3cr3t"

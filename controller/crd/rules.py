@@ -8,7 +8,7 @@ import math
 from collections.abc import Container
 from typing import Any
 
-from controller.fields import DURATION, QUANTITY, Build, Group, Rule
+from controller.crd.fields import DURATION, QUANTITY, Build, Group, Rule
 from scaling.limits import Limit, shown
 
 Schema = dict[str, Any]

@@ -7,7 +7,7 @@ words of bounded length here; the closed set is in `scaling.decision`.
 
 from typing import Any
 
-from controller.crd_fields import QUERY_CHARACTERS
+from controller.crd.tables import QUERY_CHARACTERS
 from scaling.decision import Action, Reason
 
 Schema = dict[str, Any]

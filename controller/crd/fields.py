@@ -1,8 +1,8 @@
 """A small declarative reader: a table says which fields an object has, what each means and how it is read.
 
 Owns the structure: unknown, missing and mistyped fields, and the Kubernetes spellings of quantities, durations and
-names. Which fields a ScalingPolicy has is in `crd_fields.py`; what their numbers may be is in `scaling.spec`. Readers
-with parameters are values, not closures, so that `crd_schema.py` can say as a schema what they read.
+names. Which fields a ScalingPolicy has is in `tables.py`; what their numbers may be is in `scaling.spec`. Readers
+with parameters are values, not closures, so that `schema.py` can say as a schema what they read.
 """
 
 import re

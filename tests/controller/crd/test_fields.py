@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.fields import Field, duration, quantity, read_fields
+from controller.crd.fields import Field, duration, quantity, read_fields
 from scaling.errors import InputError
 from scaling.limits import whole_number
 

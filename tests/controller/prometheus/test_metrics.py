@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.crd import parse_policy
+from controller.crd.resource import parse_policy
 from controller.ports import Ports, Scale, Target
-from controller.prometheus import DAY_STEPS, MOST_HISTORIES_IN_FLIGHT, PrometheusMetrics
-from controller.prometheus_http import PrometheusHttp
+from controller.prometheus.http import PrometheusHttp
+from controller.prometheus.metrics import DAY_STEPS, MOST_HISTORIES_IN_FLIGHT, PrometheusMetrics
 from controller.reconcile import reconcile
 from scaling.decision import Action, Reason
 from scaling.observation import Unknown, Value
 from scaling.policy import RULES
-from tests.controller.prometheus_stub import Stub, a_body, a_vector, ages, metrics_of, serving, settings_for
+from tests.controller.prometheus.stub import Stub, a_body, a_vector, ages, metrics_of, serving, settings_for
 
 QUERY = "sum(rate(requests_total[1m]))"
 
@@ -320,7 +320,7 @@ def test_another_limit_asks_for_the_age_by_itself():
 
 
 def test_queries_that_are_no_longer_asked_are_forgotten(monkeypatch):
-    monkeypatch.setattr("controller.prometheus.FEWEST_TO_SWEEP", 10)
+    monkeypatch.setattr("controller.prometheus.metrics.FEWEST_TO_SWEEP", 10)
 
     async def use(metrics):
         for tick in range(30):

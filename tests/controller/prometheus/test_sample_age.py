@@ -1,7 +1,7 @@
 import pytest
 
-from controller.prometheus_answer import Ages
-from controller.sample_age import MOST_SELECTORS, AgeCheck, age_check, oldest_s
+from controller.prometheus.answer import Ages
+from controller.prometheus.sample_age import MOST_SELECTORS, AgeCheck, age_check, oldest_s
 from scaling.decision import Reason
 from scaling.observation import Unknown
 

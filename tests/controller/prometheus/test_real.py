@@ -13,13 +13,13 @@ import pytest
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-from controller.prometheus_answer import Grid
-from controller.sample_age import AgeCheck, age_check
+from controller.prometheus.answer import Grid
+from controller.prometheus.sample_age import AgeCheck, age_check
 from scaling.decision import Reason
 from scaling.observation import Reading, Unknown, Value
-from tests.controller.prometheus_stub import free_ports, metrics_of
-from tests.controller.test_prometheus import a_target
-from tests.controller.test_promql import SELECTORS
+from tests.controller.prometheus.stub import free_ports, metrics_of
+from tests.controller.prometheus.test_metrics import a_target
+from tests.controller.prometheus.test_promql import SELECTORS
 
 pytestmark = pytest.mark.slow
 

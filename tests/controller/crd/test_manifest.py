@@ -4,7 +4,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from controller.manifest import MOST_BYTES, read_documents
+from controller.crd.manifest import MOST_BYTES, read_documents
 from scaling.errors import InputError
 
 

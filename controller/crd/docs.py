@@ -1,6 +1,6 @@
 """The tables of docs/scalingpolicy.md, generated from the same facts as the schema.
 
-    python -m controller.crd_docs docs/scalingpolicy.md
+    python -m controller.crd.docs docs/scalingpolicy.md
 
 Owns what stands between the markers of that file; the text around them is written by people.
 """
@@ -10,15 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from controller.crd_facts import Place, every_place, spec_place
-from controller.crd_status import status
-from controller.fields import quantity
+from controller.crd.facts import Place, every_place, spec_place
+from controller.crd.fields import quantity
+from controller.crd.status import status
 
 
 def with_tables(page: str) -> str:
     """The page with each generated table in place of what stands between its markers."""
     for name, table in (("spec", spec_table()), ("status", status_table())):
-        before, start, rest = page.partition(f"<!-- {name}: python -m controller.crd_docs -->\n")
+        before, start, rest = page.partition(f"<!-- {name}: python -m controller.crd.docs -->\n")
         _, end, after = rest.partition(f"<!-- end of {name} -->\n")
         if not end:
             raise ValueError(f"no markers for the {name} table")
