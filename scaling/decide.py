@@ -1,8 +1,8 @@
 """From an observation to a decision: `decide`, the same function in the dry-run, the API and the operator.
 
 In order: is there a reading; what does the memory make of it; is it familiar to the policy; what does the policy
-propose; what do guards and behavior limits leave of that; the bounds, last. Nothing here reads a clock or does I/O;
-what is remembered lives in a `PolicyState` that is passed in and advanced.
+propose; what do guards, holds and behavior limits leave of that; the bounds, last. Nothing here reads a clock or does
+I/O; what is remembered lives in a `PolicyState` that is passed in and advanced.
 """
 
 import math
@@ -17,9 +17,10 @@ from scaling.behavior import BehaviorLog, fit_behavior, log_change
 from scaling.capacity import observe_bad
 from scaling.decision import Band, Decision, Reason
 from scaling.features import N_FEATURES, encode
-from scaling.guardrails import BOUNDS, GUARDS, Guard
+from scaling.guardrails import BOUNDS, GUARDS, HOLDS, STANDSTILLS, Guard
 from scaling.observation import Observation, Reading, Unknown, Value, usable, usable_ratio
 from scaling.policy import RULES, Policy
+from scaling.progress import NOTHING_DUE, Progress, is_stuck, note_ready
 from scaling.reference import begin_reference, reference_hpa
 from scaling.spec import EmptyIs, FallbackTo, ScalingSpec
 from scaling.terms import terms_of
@@ -35,6 +36,7 @@ class PolicyState:
 
     memory: dict[str, Any] = field(default_factory=new_workload)
     behavior: BehaviorLog = field(default_factory=BehaviorLog)
+    progress: Progress = NOTHING_DUE
     remembered_until_s: float | None = None
     unknown_since_s: float | None = None
     last_replicas: int | None = None
@@ -97,6 +99,7 @@ class _Draft:
         self.unfamiliar: tuple[str, ...] = ()
         self.reading = _read(self.observation.demand, self.spec)
         self._note_size()
+        self.holds = self._note_holds()
         self.reading_value = self._remember_reading()
 
     @property
@@ -124,12 +127,13 @@ class _Draft:
         self.reasons.append(_compare(self.current, self.proposed))
 
     def finish(self, policy_name: str) -> Decision:
-        """Pass guards, behavior and bounds."""
+        """Pass guards, holds, behavior and bounds."""
         if isinstance(self.reading, Unknown):
             self.reasons.append(self.reading.reason)
-        if self.spec.paused:
+        standstills = self._standstills()
+        if standstills:
             self.replicas = self.current
-            self.reasons.append(Reason.PAUSED)
+            self.reasons.extend(standstills)
         elif self.current == 0:  # switched off by somebody: the HPA does not wake it either
             self.replicas = 0
             self.reasons.append(Reason.SCALED_TO_ZERO)
@@ -137,6 +141,7 @@ class _Draft:
             self._fall_back()
         else:
             self._guard(GUARDS)
+            self._hold()
             self._limit()
             self._guard(BOUNDS)
         return Decision(
@@ -161,6 +166,15 @@ class _Draft:
                 self.memory["since_add"] = 0
         state.last_replicas, state.last_decision_s = self.current, self.now_s
 
+    def _note_holds(self) -> tuple[Reason, ...]:
+        """What stands against a change: what the world says, and pods that do not come."""
+        observation, state, holds = self.observation, self.state, self.observation.holds
+        state.progress = note_ready(
+            state.progress, self.current, observation.ready_replicas, self.now_s, Reason.ROLLOUT in holds
+        )
+        stuck = is_stuck(state.progress, self.spec.startup_s, self.now_s)
+        return (*holds, Reason.PODS_NOT_READY) if stuck else holds
+
     def _remember_reading(self) -> float | None:
         """Advance the memory to now with the reading; None when there is none."""
         if isinstance(self.reading, Unknown):
@@ -182,12 +196,25 @@ class _Draft:
         aim(memory, terms["horizon"])
         return self.reading.value
 
+    def _standstills(self) -> list[Reason]:
+        """Why nothing may change at all; said while it stands, whether or not anybody wants a change."""
+        paused = [Reason.PAUSED] if self.spec.paused else []
+        return [*paused, *(reason for reason in STANDSTILLS if reason in self.holds)]
+
     def _guard(self, guards: tuple[tuple[Reason, Guard], ...]) -> None:
         for reason, guard in guards:
             fitted = guard(self.replicas, self.current, self.observation.ready_replicas, self.memory, self.terms)
             if fitted != self.replicas:
                 self.reasons.append(reason)
             self.replicas = fitted
+
+    def _hold(self) -> None:
+        for reason, hold in HOLDS:
+            if reason in self.holds:
+                held = hold(self.replicas, self.current)
+                if held != self.replicas:
+                    self.reasons.append(reason)
+                self.replicas = held
 
     def _limit(self) -> None:
         if isinstance(self.reading, Value) and self.reading.partial and self.replicas < self.current:
@@ -210,6 +237,7 @@ class _Draft:
                 wanted = max(self.current, fallback.replicas)
                 self.reasons.append(Reason.FALLBACK_REPLICAS)
             self.proposed = self.replicas = wanted
+            self._hold()
         self._guard(BOUNDS)
 
 

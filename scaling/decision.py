@@ -29,13 +29,21 @@ class Reason(StrEnum):
     BELOW_BAND = "BelowBand"
     WITHIN_BAND = "WithinBand"
     ABOVE_BAND = "AboveBand"
-    # what the envelope adjusted
+    # what stands against a change, whatever anybody wants
     PAUSED = "Paused"
+    CONFLICT = "Conflict"
+    FROZEN = "Frozen"
+    # what the envelope adjusted
     SCALED_TO_ZERO = "ScaledToZero"
     CEILING_RATIO = "CeilingRatio"
     FLOOR_UTILIZATION = "FloorUtilization"
     MIN_READY = "MinReady"
     UP_ONLY = "UpOnly"
+    PODS_NOT_READY = "PodsNotReady"
+    ROLLOUT = "Rollout"
+    UNHEALTHY = "Unhealthy"
+    NO_SCALE_DOWN = "NoScaleDown"
+    JUST_STARTED = "JustStarted"
     METRIC_PARTIAL = "MetricPartial"
     WITHIN_TOLERANCE = "WithinTolerance"
     SCALE_UP_STABILIZED = "ScaleUpStabilized"

@@ -1,4 +1,4 @@
-"""The envelope: what no policy gets past. One small rule each; `GUARDS` is their order.
+"""The envelope: what no policy gets past. One small rule each; `GUARDS`, `HOLDS` and `BOUNDS` are their order.
 
 A guard is `(replicas, current, ready, w, terms) -> replicas`, where `replicas` is what the policy and the guards before
 it want, and `current` what is asked for now.
@@ -65,7 +65,25 @@ GUARDS: tuple[tuple[Reason, Guard], ...] = (
     (Reason.MIN_READY, wait_for_ready),
     (Reason.UP_ONLY, only_up),
 )
-"""What surrounds the policy; behavior limits and then `BOUNDS` follow."""
+"""What surrounds the policy; `HOLDS`, behavior limits and then `BOUNDS` follow."""
+
+STANDSTILLS = (Reason.CONFLICT, Reason.FROZEN)
+"""Holds under which nothing changes, not even for the bounds: the target is somebody else's, or nobody's to touch."""
+
+
+def stay(replicas: int, current: int) -> int:
+    """Change nothing."""
+    return current
+
+
+HOLDS: tuple[tuple[Reason, Callable[[int, int], int]], ...] = (
+    (Reason.PODS_NOT_READY, min),
+    (Reason.ROLLOUT, max),
+    (Reason.UNHEALTHY, max),
+    (Reason.NO_SCALE_DOWN, max),
+    (Reason.JUST_STARTED, stay),
+)
+"""What each other hold leaves of (replicas, current): at most, at least, or just the current ones."""
 
 BOUNDS: tuple[tuple[Reason, Guard], ...] = (
     (Reason.TOO_FEW_REPLICAS, raise_to_min),

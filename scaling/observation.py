@@ -30,12 +30,18 @@ Reading = Value | Unknown
 
 @dataclass(frozen=True)
 class Observation:
-    """One look at a workload. `bad_ratio`: measured share of bad requests, None where nobody measures it."""
+    """One look at a workload. `bad_ratio`: measured share of bad requests, None where nobody measures it.
+
+    `holds`: what the world says against a change (`guardrails`). CONFLICT and FROZEN: none at all. JUST_STARTED: none
+    but for the bounds. ROLLOUT, UNHEALTHY and NO_SCALE_DOWN: none that removes, PODS_NOT_READY: none that adds, but for
+    the bounds.
+    """
 
     demand: Reading
     current_replicas: int  # asked for, spec.replicas of /scale
     ready_replicas: int  # serving
     bad_ratio: float | None = None
+    holds: tuple[Reason, ...] = ()
 
 
 def usable_ratio(ratio: float | None) -> float | None:

@@ -50,13 +50,17 @@ REFERENCE_WINDOW_S = 300.0
 RELEASE_WINDOW_S = 120.0
 HOLD_AFTER_ADD_S = 60.0
 """Both chosen: the shortest that keep churn near the HPA's in the prototypes."""
+LEAST_HORIZON_STEPS = 4
+"""A minute: pods that start in less than 15 s are planned for like those that take it, as policies were trained on none
+that are faster."""
 DEFAULT_STARTUP_S = 60.0
 """Assumed until the start-up of the target's own pods is known (chosen)."""
 
 
 def horizon_steps(startup_s: float, interval_s: float = STEP_S) -> int:
     """Steps until the pods of the next decision, an interval from now, serve and show in the metric."""
-    return min(RECENT_STEPS - 2, math.ceil((startup_s + interval_s) / STEP_S - 1e-9) + METRIC_LAG_STEPS)
+    steps = math.ceil((startup_s + interval_s) / STEP_S - 1e-9) + METRIC_LAG_STEPS
+    return max(LEAST_HORIZON_STEPS, min(RECENT_STEPS - 2, steps))
 
 
 def terms_of(spec: ScalingSpec) -> dict[str, Any]:

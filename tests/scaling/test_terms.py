@@ -40,13 +40,13 @@ def test_terms_follow_the_spec():
     spec = a_spec(mode=Mode.UP_ONLY, startup_s=0.0, price=100.0, capacity_per_replica=None, guardrails=guardrails)
     terms = terms_of(spec)
     names = ("up_only", "horizon", "price", "floor_utilization", "ceiling_ratio", "min_ready_ratio")
-    assert [terms[name] for name in names] == [1, 3, 100.0, 0.8, 3.0, 0.25]
+    assert [terms[name] for name in names] == [1, 4, 100.0, 0.8, 3.0, 0.25]
     assert terms["reference_target"] == pytest.approx(0.7)
 
 
 @pytest.mark.parametrize(
     ("startup_s", "interval_s", "steps"),
-    [(0, 15, 3), (1, 15, 4), (15, 15, 4), (60, 15, 7), (61, 15, 8), (60, 5, 7), (60, 60, 10), (60, 300, 26)],
+    [(0, 15, 4), (1, 15, 4), (15, 15, 4), (60, 15, 7), (61, 15, 8), (60, 5, 7), (60, 60, 10), (60, 300, 26)],
 )
 def test_the_horizon_ends_when_pods_of_the_next_decision_serve(startup_s, interval_s, steps):
     assert horizon_steps(startup_s, interval_s) == steps
