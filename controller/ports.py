@@ -8,7 +8,9 @@ from typing import Protocol
 
 from controller.crd.resource import PolicyResource
 from scaling.decide import PolicyState
+from scaling.decision import Reason
 from scaling.observation import Reading
+from scaling.spec import ScalingSpec
 
 
 @dataclass
@@ -17,14 +19,39 @@ class Target:
 
     resource: PolicyResource
     state: PolicyState = field(default_factory=PolicyState)
+    spec: ScalingSpec = field(init=False)
+    """The wishes of this moment: the resource's, with what was measured and what the calendar says in their place."""
+    holds: tuple[Reason, ...] = ()
+    """What stands against a change now, apart from what the scale itself says (`Observation.holds`)."""
+    superseded: bool = False
+    """The resource was edited or deleted since: what was decided for it is not carried out any more."""
+
+    def __post_init__(self) -> None:
+        self.spec = self.resource.spec
+
+    @property
+    def name(self) -> str:
+        """The policy's namespace/name."""
+        return f"{self.resource.namespace}/{self.resource.name}"
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A scale cannot be read or may not be written: the cause in one word, as a condition's reason, and for people."""
+
+    reason: str
+    message: str
 
 
 @dataclass(frozen=True)
 class Scale:
-    """A workload's /scale: replicas asked for, and serving."""
+    """A workload's /scale: replicas asked for, and serving; and what stands against a change (`Observation.holds`)."""
 
     replicas: int
     ready: int
+    holds: tuple[Reason, ...] = ()
+    rival: Refused | None = None
+    """Who else scales it, where a hold says CONFLICT."""
 
 
 class Metrics(Protocol):
@@ -36,15 +63,21 @@ class Metrics(Protocol):
     async def bad_ratio(self, target: Target, now_s: float) -> float | None:
         """The measured share of bad requests, None where nobody measures it or it is not known."""
 
+    async def healthy(self, target: Target, now_s: float) -> bool:
+        """Whether all of spec.guardrails.requireHealthy hold for certain; True where none is given."""
+
 
 class Workloads(Protocol):
     """Reads and writes scales; the only code that can write replicas implements this."""
 
-    async def scale(self, target: Target) -> Scale:
-        """The target's present scale."""
+    async def scale(self, target: Target, now_s: float) -> Scale | Refused:
+        """The target's present scale; never raises for an API server that fails."""
 
-    async def set_replicas(self, target: Target, replicas: int) -> None:
-        """Ask for so many replicas. Called only when they differ from what `scale` said."""
+    async def set_replicas(self, target: Target, seen: Scale, replicas: int) -> Refused | None:
+        """Ask for so many replicas in place of those `seen`; None when it is done.
+
+        Called only when they differ. Refused, and nothing written, where the scale is no longer the one that was seen.
+        """
 
 
 @dataclass(frozen=True)

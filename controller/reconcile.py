@@ -1,35 +1,130 @@
 """One tick: gather, decide, act. Who is due and what is reported afterwards is left to the caller."""
 
 import asyncio
-from collections.abc import Sequence
+import logging
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass, replace
 
-from controller.ports import Ports, Target
+from controller.ports import Ports, Refused, Scale, Target
 from scaling.decide import Request, decide_all
-from scaling.decision import Action, Decision
-from scaling.observation import Observation
+from scaling.decision import Action, Decision, Reason
+from scaling.observation import Observation, Reading
 from scaling.policy import Policy
 from scaling.spec import Mode
 
-
-async def reconcile(targets: Sequence[Target], ports: Ports, policy: Policy, now_s: float) -> list[Decision]:
-    """Decide for all targets, which share a policy, and write what changes; a target in Shadow is never written."""
-    observations = await asyncio.gather(*(_observe(target, ports, now_s) for target in targets))
-    requests = [
-        Request(observation, target.resource.spec, target.state)
-        for target, observation in zip(targets, observations, strict=True)
-    ]
-    decisions = decide_all(requests, policy, now_s)
-    await asyncio.gather(*(_act(target, decision, ports) for target, decision in zip(targets, decisions, strict=True)))
-    return decisions
+log = logging.getLogger(__name__)
 
 
-async def _observe(target: Target, ports: Ports, now_s: float) -> Observation:
-    demand, bad_ratio, scale = await asyncio.gather(  # together, so that a source that hangs costs one deadline
-        ports.metrics.demand(target, now_s), ports.metrics.bad_ratio(target, now_s), ports.workloads.scale(target)
+@dataclass(frozen=True)
+class Outcome:
+    """What one tick came to for one target."""
+
+    target: Target
+    scale: Scale | Refused
+    reading: Reading
+    observation: Observation | None = None
+    """What was decided on; None without a scale."""
+    decision: Decision | None = None
+    """None without a scale, or when deciding failed, which `failure` explains."""
+    write: Refused | None = None
+    """Why the decision could not be carried out."""
+    failure: str = ""
+
+    @property
+    def acts(self) -> bool:
+        """Whether the decision is to be carried out."""
+        if self.decision is None or self.decision.action is Action.HOLD:
+            return False
+        return self.target.spec.mode is not Mode.SHADOW and not self.target.superseded
+
+    @property
+    def changed(self) -> bool:
+        """Whether replicas were written."""
+        return self.acts and self.write is None
+
+
+async def reconcile(targets: Sequence[Target], ports: Ports, policy: Policy, now_s: float) -> list[Outcome]:
+    """Decide for all targets, which share a policy, and write what changes; a target in Shadow is never written.
+
+    Nothing that goes wrong with one target keeps another from its decision.
+    """
+    return [outcome async for part in in_parts(targets, ports, policy, now_s, None) for outcome in part]
+
+
+async def in_parts(
+    targets: Sequence[Target], ports: Ports, policy: Policy, now_s: float, patience_s: float | None
+) -> AsyncIterator[list[Outcome]]:
+    """The same, with outcomes as they come: decisions that change nothing before those that wait to be written.
+
+    Targets that were not read within `patience_s` come last, all together: a source that hangs holds up no others.
+    """
+    reading = {asyncio.ensure_future(_gather(target, ports, now_s)) for target in targets}
+    writing: list[asyncio.Future[Outcome]] = []
+    while reading:
+        done, reading = await asyncio.wait(reading, timeout=patience_s)
+        patience_s = None
+        for some in _batches([task.result() for task in done]):
+            decided = _decide(some, policy, now_s)
+            writing += [asyncio.ensure_future(_act(outcome, ports)) for outcome in decided if outcome.acts]
+            yield [outcome for outcome in decided if not outcome.acts]
+            await asyncio.sleep(0)  # others have waited for a batch
+    if writing:
+        yield list(await asyncio.gather(*writing))
+
+
+BATCH = 200
+"""Decisions at a time: some 20 ms in which nothing else runs (chosen)."""
+
+
+def _batches(outcomes: list[Outcome]) -> Iterator[list[Outcome]]:
+    for start in range(0, len(outcomes), BATCH):
+        yield outcomes[start : start + BATCH]
+
+
+async def _gather(target: Target, ports: Ports, now_s: float) -> Outcome:
+    """Read all at once, so that a source that hangs costs one deadline. What was observed waits in the outcome."""
+    scale, reading, bad_ratio, healthy = await asyncio.gather(
+        ports.workloads.scale(target, now_s),
+        ports.metrics.demand(target, now_s),
+        ports.metrics.bad_ratio(target, now_s),
+        ports.metrics.healthy(target, now_s),
     )
-    return Observation(demand, scale.replicas, scale.ready, bad_ratio)
+    if isinstance(scale, Refused):
+        return Outcome(target, scale, reading)
+    holds = (*target.holds, *scale.holds, *(() if healthy else (Reason.UNHEALTHY,)))
+    return Outcome(target, scale, reading, Observation(reading, scale.replicas, scale.ready, bad_ratio, holds))
 
 
-async def _act(target: Target, decision: Decision, ports: Ports) -> None:
-    if decision.action is not Action.HOLD and target.resource.spec.mode is not Mode.SHADOW:
-        await ports.workloads.set_replicas(target, decision.final_replicas)
+def _decide(gathered: Sequence[Outcome], policy: Policy, now_s: float) -> list[Outcome]:
+    """All in one call; one by one only when that fails, to find out whose fault it is."""
+    ready = [outcome for outcome in gathered if outcome.observation is not None]
+    try:
+        decisions = iter(decide_all([_request(outcome) for outcome in ready], policy, now_s))
+    except Exception:
+        log.exception("a tick of %d decisions failed; deciding one by one", len(ready))
+        return [_decide_alone(outcome, policy, now_s) for outcome in gathered]
+    return [
+        outcome if outcome.observation is None else replace(outcome, decision=next(decisions)) for outcome in gathered
+    ]
+
+
+def _decide_alone(outcome: Outcome, policy: Policy, now_s: float) -> Outcome:
+    if outcome.observation is None:
+        return outcome
+    try:
+        return replace(outcome, decision=decide_all([_request(outcome)], policy, now_s)[0])
+    except Exception as error:  # whatever it is, it holds this one policy and no other
+        log.exception("no decision for %s", outcome.target.name)
+        return replace(outcome, failure=f"{type(error).__name__}: {error}")
+
+
+def _request(outcome: Outcome) -> Request:
+    assert outcome.observation is not None
+    return Request(outcome.observation, outcome.target.spec, outcome.target.state)
+
+
+async def _act(outcome: Outcome, ports: Ports) -> Outcome:
+    assert isinstance(outcome.scale, Scale)
+    assert outcome.decision is not None
+    write = await ports.workloads.set_replicas(outcome.target, outcome.scale, outcome.decision.final_replicas)
+    return replace(outcome, write=write)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from controller.dryrun import Load
+from controller.dryrun.rehearsal import Load
 from scaling.errors import InputError
 from sim.demand import SCENARIOS, generate
 from sim.traces import Trace, read_load_csv, resample

@@ -1,6 +1,6 @@
 """A dry-run from end to end: each workload driven and watched, then tables, reports and JSON.
 
-What a run is, `controller.dryrun` owns; which options there are, `forescale.dry_run`.
+What a run is, `controller.dryrun.rehearsal` owns; which options there are, `forescale.dry_run`.
 """
 
 import importlib.resources
@@ -16,8 +16,8 @@ from typing import Any
 
 from rich.console import Console
 
-from controller import dryrun
 from controller.crd.resource import PolicyResource, load_policies
+from controller.dryrun.rehearsal import Load, run_policy
 from controller.frame import Frame
 from controller.policy_choice import policy_in
 from forescale.exporter import Exporter
@@ -113,7 +113,7 @@ def _console(as_json: bool) -> Console:
 
 def _drive(
     resource: PolicyResource,
-    load: dryrun.Load,
+    load: Load,
     policy: Policy | None,
     rehearsal: Rehearsal,
     console: Console,
@@ -131,7 +131,7 @@ def _drive(
                 exporter.update(resource.namespace, resource.name, frame)
 
         pace.start()
-        run, decisions = dryrun.run_policy(resource, load, rehearsal.load.seed, on_frame, policy)
+        run, decisions = run_policy(resource, load, rehearsal.load.seed, on_frame, policy)
     return Outcome(name, replace(run, title=title), decisions)
 
 

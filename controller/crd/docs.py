@@ -12,12 +12,15 @@ from typing import Any
 
 from controller.crd.facts import Place, every_place, spec_place
 from controller.crd.fields import quantity
+from controller.crd.resource import Queries, parse_policy
 from controller.crd.status import status
+from controller.crd.tables import API_VERSION, KIND
+from controller.prometheus.presets import PARAMETERS, PresetKind
 
 
 def with_tables(page: str) -> str:
     """The page with each generated table in place of what stands between its markers."""
-    for name, table in (("spec", spec_table()), ("status", status_table())):
+    for name, table in (("spec", spec_table()), ("presets", presets_table()), ("status", status_table())):
         before, start, rest = page.partition(f"<!-- {name}: python -m controller.crd.docs -->\n")
         _, end, after = rest.partition(f"<!-- end of {name} -->\n")
         if not end:
@@ -32,9 +35,29 @@ def spec_table() -> str:
     return _table(("field of `spec`", "default", "meaning"), rows)
 
 
+def presets_table() -> str:
+    """What presets ask for a Deployment shop/web, with no more given than is required."""
+    rows = []
+    for kind in PresetKind:
+        needed = [
+            parameter.spelled for parameter in PARAMETERS.values() if parameter.required and kind in parameter.kinds
+        ]
+        queries = _queries({"kind": kind.value} | dict.fromkeys(needed, "web"))
+        rows.append((kind.value, f"`{queries.demand}`", f"`{queries.bad_ratio}`" if queries.bad_ratio else "none"))
+    return _table(("kind", "demand", "share of bad requests"), iter(rows))
+
+
 def status_table() -> str:
     """What the operator writes."""
     return _table(("field of `status`", "meaning"), _status_rows(status(), ""))
+
+
+def _queries(preset: dict[str, str]) -> Queries:
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
+    demand = {"preset": preset, "targetPerReplica": "70"}
+    spec = {"scaleTargetRef": target, "maxReplicas": 60, "demand": demand}
+    metadata = {"name": "web", "namespace": "shop"}
+    return parse_policy({"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": spec}).queries
 
 
 def _default(place: Place) -> str:

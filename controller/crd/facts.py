@@ -71,7 +71,8 @@ class Place:
         """The range for people; empty without one."""
         if self.limit is None:
             return ""
-        unit = "s" if self.field.read is duration else ""
+        read = self.field.read.read if isinstance(self.field.read, Within) else self.field.read
+        unit = "s" if read is duration else ""
         low, high = shown(self.limit.low) + unit, shown(self.limit.high) + unit
         return f"{low} or more." if high == "inf" else f"{low} to {high}."
 

@@ -251,17 +251,35 @@ class Named:
 
 
 @dataclass(frozen=True)
+class Known:
+    """Reads a name of a fixed form that must mean something, too, which no schema can tell."""
+
+    form: Named
+    look_up: Callable[[str], object]
+    """Raises ValueError with the rest of the sentence: why the name means nothing."""
+
+    def __call__(self, value: object, path: str) -> str:
+        name = self.form(value, path)
+        try:
+            self.look_up(name)
+        except ValueError as error:
+            raise InputError(f"{path}: {shown(name)} {error}") from error
+        return name
+
+
+@dataclass(frozen=True)
 class ListOf:
-    """Reads a list of 1 to `most` entries as a tuple."""
+    """Reads a list of `least` to `most` entries as a tuple."""
 
     read: Reader
     most: int
+    least: int = 1
 
     def __call__(self, value: object, path: str) -> tuple[Any, ...]:
         if not isinstance(value, list | tuple):
             raise InputError(f"{path}: {shown(value)} is not a list")
-        if not 1 <= len(value) <= self.most:
-            raise InputError(f"{path}: {len(value)} entries are outside 1..{self.most}")
+        if not self.least <= len(value) <= self.most:
+            raise InputError(f"{path}: {len(value)} entries are outside {self.least}..{self.most}")
         return tuple(self.read(entry, f"{path}[{index}]") for index, entry in enumerate(value))
 
 

@@ -6,13 +6,15 @@ skipped in silence.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from controller.crd.fields import an_object, read_fields
+from controller.crd.freeze_window import FreezeWindow
 from controller.crd.manifest import read_documents
-from controller.crd.tables import KIND, RESOURCE, TargetRef
+from controller.crd.tables import KIND, RESOURCE, ClusterGuardrails, TargetRef
+from controller.prometheus.presets import Preset, Subject, bad_ratio_query, demand_query
 from scaling.errors import InputError
 from scaling.limits import shown
 from scaling.spec import ScalingSpec
@@ -20,13 +22,16 @@ from scaling.spec import ScalingSpec
 
 @dataclass(frozen=True)
 class Queries:
-    """PromQL of the resource, as written; the dry-run takes demand from its trace and asks none of them."""
+    """PromQL of the resource, as written or from its preset; the dry-run takes demand from its trace and asks none."""
 
     demand: str | None = None
     """Total load on the target; a cluster needs it."""
 
     bad_ratio: str | None = None
     """Share of bad requests, from which the capacity of a replica is fitted."""
+
+    healthy: tuple[str, ...] = ()
+    """What must answer a number other than 0 before a replica is removed."""
 
 
 @dataclass(frozen=True)
@@ -39,18 +44,26 @@ class PolicyResource:
     queries: Queries
     spec: ScalingSpec
 
+    windows: tuple[FreezeWindow, ...] = ()
+    """When less may change than the spec says; `controller.windows` tells which are open."""
+
 
 def parse_policy(body: Mapping[str, Any]) -> PolicyResource:
     """Read a resource body; raises InputError with one line that names the field's path, the value and the limit."""
     found = read_fields(body, "", RESOURCE)
     wishes = found["spec"]
-    return PolicyResource(
+    guardrails: ClusterGuardrails = wishes.pop("guardrails", ClusterGuardrails())
+    preset: Preset | None = wishes.pop("demand_preset", None)
+    policy = PolicyResource(
         name=found["name"],
         namespace=found.get("namespace", "default"),
         target=wishes.pop("target"),
-        queries=Queries(wishes.pop("demand_query", None), wishes.pop("bad_ratio_query", None)),
-        spec=ScalingSpec(**wishes),
+        queries=Queries(wishes.pop("demand_query", None), wishes.pop("bad_ratio_query", None), guardrails.healthy),
+        spec=ScalingSpec(**wishes, guardrails=guardrails.of_a_decision()),
+        windows=guardrails.windows,
     )
+    _check_windows(policy)
+    return policy if preset is None else _with_queries_of(preset, policy)
 
 
 def load_policies(path: Path) -> list[PolicyResource]:
@@ -65,6 +78,25 @@ def load_policies(path: Path) -> list[PolicyResource]:
         name = str(path) if str(path).isprintable() else shown(str(path))
         raise InputError(f"{name}: {error}") from error
     return policies
+
+
+def _with_queries_of(preset: Preset, policy: PolicyResource) -> PolicyResource:
+    """The policy with what the preset asks; a query for the bad share that the user gave stays."""
+    if policy.queries.demand is not None:
+        raise InputError("spec.demand: give one of query, preset, not query and preset")
+    subject = Subject(policy.namespace, policy.target.kind, policy.target.name)
+    bad_ratio = policy.queries.bad_ratio or bad_ratio_query(preset, subject, policy.spec.objective_s)
+    return replace(policy, queries=replace(policy.queries, demand=demand_query(preset, subject), bad_ratio=bad_ratio))
+
+
+def _check_windows(policy: PolicyResource) -> None:
+    """The bounds of a window are within the policy's own."""
+    low, high = policy.spec.min_replicas, policy.spec.max_replicas
+    for index, window in enumerate(policy.windows):
+        for name, replicas in (("minReplicas", window.min_replicas), ("maxReplicas", window.max_replicas)):
+            if replicas is not None and not low <= replicas <= high:
+                place = f"spec.guardrails.freezeWindows[{index}].{name}"
+                raise InputError(f"{place}: {replicas} is outside minReplicas..maxReplicas {low}..{high}")
 
 
 def _parse_document(document: object, number: int, documents: int) -> PolicyResource:

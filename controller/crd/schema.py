@@ -20,6 +20,7 @@ from controller.crd.fields import (
     QUANTITY_CHARACTERS,
     Build,
     Group,
+    Known,
     ListOf,
     Named,
     OneOf,
@@ -51,7 +52,7 @@ COLUMNS = (  # name, type, path, and whether only `kubectl get -o wide` shows it
     ("Action", "string", ".status.lastDecision.action", False),
     ("Reason", "string", ".status.lastDecision.reasons", False),
     ("Reference", "integer", ".status.referenceReplicas", True),
-    ("Ready", "string", '.status.conditions[?(@.type=="Ready")].status', True),
+    ("Ready", "string", '.status.conditions[?(@.type=="Ready")].status', False),
     ("Age", "date", ".metadata.creationTimestamp", False),
 )
 
@@ -118,16 +119,18 @@ def _value(read: Reader, place: Place) -> Schema:
     match read:
         case Group() | Build():
             return _object(place)
-        case ListOf(entry, most):
+        case ListOf(entry, most, least):
             return {
                 "type": "array",
-                "minItems": 1,
+                **({"minItems": least} if least else {}),
                 "maxItems": most,
                 "items": _value(entry, place),
                 "x-kubernetes-list-type": "atomic",
             }
         case OneOf(meaning):
             return {"type": "string", "enum": list(meaning)}
+        case Known(form):
+            return _value(form, place)
         case Named(pattern, most, meaning):
             return {"type": "string", "maxLength": most} | patterned(f"^{pattern}$", f"not {meaning}")
         case Text(most):

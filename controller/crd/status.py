@@ -3,8 +3,14 @@
 Owns the fields and their meaning. It is lenient on purpose: Helm leaves an installed definition as it is when a chart
 is upgraded, and an operator whose newest reason that definition refuses could report nothing at all. So reasons are
 words of bounded length here; the closed set is in `scaling.decision`.
+
+What of a status that was read back fits the schema is told here, too: an older definition may have let more pass.
 """
 
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from controller.crd.tables import QUERY_CHARACTERS
@@ -21,10 +27,10 @@ DEMAND_CHARACTERS = 32
 def status() -> Schema:
     """The schema of `status`."""
     return _object(
-        "What the operator last saw and decided. Written only when it changes materially.",
+        "What the operator saw and decided when that last changed; load that moves while replicas hold is no change.",
         observedGeneration=_whole("Generation of the resource that this status is about.", "int64"),
-        currentReplicas=_whole("Replicas that the target's scale asked for at the last decision."),
-        desiredReplicas=_whole("Replicas that the last decision chose."),
+        currentReplicas=_whole("Replicas that the target's scale asks for, this decision carried out."),
+        desiredReplicas=_whole("Replicas that the decision chose; others than the current ones are not carried out."),
         referenceReplicas=_whole("Replicas that the reference HPA would run."),
         lastScaleTime=_time("When the replicas were last changed by this policy."),
         conditions=_conditions(),
@@ -37,9 +43,60 @@ def status() -> Schema:
     )
 
 
+def fitting(found: object) -> dict[str, Any]:
+    """What of a status fits the schema, which is all of one that the operator wrote: the rest counts as absent."""
+    fits = _fitting(found, _schema())
+    return fits if isinstance(fits, dict) else {}
+
+
+_schema = cache(status)
+
+
+def _fitting(value: Any, schema: Schema) -> Any:
+    """The value, without the parts that do not fit; None where nothing of it does."""
+    match schema["type"], value:
+        case "object", Mapping():
+            parts = {
+                name: _fitting(value[name], inner) for name, inner in schema["properties"].items() if name in value
+            }
+            parts = {name: part for name, part in parts.items() if part is not None}
+            return parts if parts.keys() >= set(schema.get("required", ())) else None
+        case "array", list():
+            entries = [_fitting(entry, schema["items"]) for entry in value[: schema["maxItems"]]]
+            return [entry for entry in entries if entry is not None]
+        case "integer", int() if not isinstance(value, bool):
+            return value if value >= schema["minimum"] else None
+        case "string", str():
+            return value if _is_text(value, schema) else None
+    return None
+
+
+def _is_text(value: str, schema: Schema) -> bool:
+    if schema.get("format") == "date-time":
+        return time_of(value) is not None
+    short = schema.get("minLength", 0) <= len(value) <= schema.get("maxLength", len(value))
+    return (
+        short and value in schema.get("enum", (value,)) and bool(re.fullmatch(schema.get("pattern", "(?s:.*)"), value))
+    )
+
+
+def time_of(text: object) -> float | None:
+    """Unix time of a status's date-time, None for what is none."""
+    try:
+        when = datetime.fromisoformat(text) if isinstance(text, str) else None
+        return when.timestamp() if when is not None and when.tzinfo is not None else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def rfc3339(unix_s: float) -> str:
+    """Unix time as the API server writes it, in whole seconds."""
+    return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def _last_decision() -> Schema:
     return _object(
-        "The last decision, with all that it takes to explain it.",
+        "The decision that this status tells of, with all that it takes to explain it.",
         time=_time("When it was taken."),
         action=_one_of("What it does to the replicas.", *(action.value for action in Action)),
         proposedReplicas=_whole("What the policy, or the rule that stood in for it, asked for."),
@@ -86,8 +143,9 @@ def _conditions() -> Schema:
     condition["required"] = ["type", "status", "lastTransitionTime", "reason", "message"]
     return {
         "description": "Ready: the resource is valid and served. AbleToScale: the target's scale can be read and "
-        "written. ScalingActive: there is a usable reading. ScalingLimited: bounds changed what was wanted. Fallback: "
-        "the declared fallback acts. Conflict: somebody else scales the target, so forescale holds.",
+        "written. ScalingActive: there is a usable reading. ScalingLimited: bounds or rates kept the present size from "
+        "what was wanted. Fallback: the declared fallback acts. Conflict: somebody else scales the target, so "
+        "forescale holds. PolicyHealthy: who is asked answers with numbers.",
         "type": "array",
         "maxItems": 16,
         "items": condition,

@@ -6,13 +6,14 @@ release is refused when it is read, and neither in the schema nor in the docs.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from controller.crd.fields import (
     Build,
     Field,
     Group,
+    Known,
     ListOf,
     Named,
     OneOf,
@@ -29,12 +30,26 @@ from controller.crd.fields import (
     unread,
     words,
 )
+from controller.crd.freeze_window import (
+    MOST_WINDOWS,
+    SCHEDULE,
+    SCHEDULE_CHARACTERS,
+    WINDOW_DURATION,
+    ZONE,
+    ZONE_CHARACTERS,
+    FreezeWindow,
+    check_schedule,
+    zone_of,
+)
+from controller.crd.preset import read_preset
+from scaling.decision import Reason
 from scaling.errors import InputError
 from scaling.hpa_settings import POLICY_LIMITS, RULES_LIMITS, Behavior, PolicyRule, ScalingRules
 from scaling.limits import shown, whole_number
 from scaling.spec import (
     POLICY_NAMES,
     PRICE_BY_PRESET,
+    SPEC_LIMITS,
     TARGET_UTILIZATION_RATIO,
     EmptyIs,
     Fallback,
@@ -54,6 +69,9 @@ WITHOUT_SCALE = {("apps/v1", "DaemonSet"), ("batch/v1", "CronJob"), ("batch/v1",
 MOST_RULES = 20
 """Policies in one direction of behavior. Chosen: nobody means more."""
 
+MOST_CONDITIONS = 10
+"""Queries in requireHealthy. Chosen: each is asked with every decision."""
+
 QUERY_CHARACTERS = 8192
 
 
@@ -70,6 +88,21 @@ class TargetRef:
             raise InputError(f"spec.scaleTargetRef: {self.api_version} {self.kind} has no scale subresource")
 
 
+@dataclass(frozen=True, kw_only=True)
+class ClusterGuardrails(Guardrails):
+    """Guardrails as a resource has them: with those that take a calendar or a Prometheus to keep."""
+
+    windows: tuple[FreezeWindow, ...] = ()
+    """When less may change than usual."""
+
+    healthy: tuple[str, ...] = ()
+    """Queries that must answer a number other than 0 before a replica is removed."""
+
+    def of_a_decision(self) -> Guardrails:
+        """What of them is decided by."""
+        return Guardrails(**{field.name: getattr(self, field.name) for field in fields(Guardrails)})
+
+
 def fixed_count(keywords: dict[str, Any], path: str) -> dict[str, Any]:
     """A fallback's count of replicas stands in place of `to`."""
     if "replicas" not in keywords:
@@ -77,6 +110,23 @@ def fixed_count(keywords: dict[str, Any], path: str) -> dict[str, Any]:
     if "to" in keywords:
         raise InputError(f"{path}: give one of to, replicas, not {keywords['to']} and {shown(keywords['replicas'])}")
     return {**keywords, "to": FallbackTo.REPLICAS}
+
+
+WINDOW_EFFECTS = {"action": "hold", "minReplicas": "min_replicas", "maxReplicas": "max_replicas"}
+
+
+def one_effect(keywords: dict[str, Any], path: str) -> dict[str, Any]:
+    """A window does one thing."""
+    given = [name for name, keyword in WINDOW_EFFECTS.items() if keyword in keywords]
+    if len(given) != 1:
+        names = ", ".join(WINDOW_EFFECTS)
+        raise InputError(f"{path}: give exactly one of {names}, not {' and '.join(given) or 'none'}")
+    return keywords
+
+
+def the_query(query: str) -> str:
+    """An entry that is its query."""
+    return query
 
 
 # Rules between fields
@@ -88,11 +138,12 @@ NO_SCALE = Rule(
     field="kind",
 )
 A_QUERY = Rule(
-    cel="has(self.query)",
-    message="on a cluster the load comes from Prometheus; give the PromQL of the total load on the target",
+    cel="has(self.query) || has(self.preset)",
+    message="on a cluster the load comes from Prometheus; give the PromQL of the total load on the target, or a preset",
     field="query",
     missing=True,
 )
+ONE_QUERY = Rule(cel="!(has(self.query) && has(self.preset))", message="give one of query, preset", field="preset")
 BOUNDS = Rule(
     cel="self.minReplicas <= self.maxReplicas",
     message="above maxReplicas",
@@ -106,6 +157,21 @@ FALLBACK_BOUNDS = Rule(
     message_cel="'%d is outside minReplicas..maxReplicas %d..%d'.format("
     "[self.guardrails.fallback.replicas, self.minReplicas, self.maxReplicas])",
     field="guardrails.fallback.replicas",
+)
+AN_EFFECT = Rule(
+    cel=" || ".join(f"has(self.{name})" for name in WINDOW_EFFECTS),
+    message=f"give one of {', '.join(WINDOW_EFFECTS)}",
+    field="action",
+    missing=True,
+)
+WINDOW_BOUNDS = Rule(
+    cel="!has(self.guardrails.freezeWindows) || self.guardrails.freezeWindows.all(w,"
+    " (!has(w.minReplicas) || (w.minReplicas >= self.minReplicas && w.minReplicas <= self.maxReplicas))"
+    " && (!has(w.maxReplicas) || (w.maxReplicas >= self.minReplicas && w.maxReplicas <= self.maxReplicas)))",
+    message="replicas of a window outside minReplicas..maxReplicas",
+    message_cel="'replicas of a window outside minReplicas..maxReplicas %d..%d'.format("
+    "[self.minReplicas, self.maxReplicas])",
+    field="guardrails.freezeWindows",
 )
 
 
@@ -152,9 +218,14 @@ DEMAND: Mapping[str, Field] = {
         query,
         "demand_query",
         about="PromQL for the total load on the target, not for the load of one pod; it must give one series. "
-        "Required on a cluster; a dry-run takes the load from its trace instead.",
+        "This or preset is required on a cluster; a dry-run takes the load from its trace instead.",
     ),
-    "preset": Field(not_yet),
+    "preset": Field(
+        read_preset,
+        "demand_preset",
+        about="In place of query, and unless it is given of service.badRatioQuery: where the load is measured, from "
+        "which the queries are written. They are shown in status.queries.",
+    ),
     "targetPerReplica": Field(
         quantity,
         "target_per_replica",
@@ -183,6 +254,7 @@ SERVICE: Mapping[str, Field] = {
         "bad_ratio_query",
         about="PromQL for the share of bad requests, 0 to 1; with it the believed capacity of a replica follows what "
         "is measured.",
+        absent="that of demand.preset, where it has one",
     ),
     "objectiveSeconds": Field(quantity, "objective_s", about="Seconds within which a request is good."),
 }
@@ -274,6 +346,58 @@ FALLBACK: Mapping[str, Field] = {
     "replicas": Field(as_it_is, "replicas", about="A fixed count in place of to, within minReplicas and maxReplicas."),
 }
 
+schedule = Known(
+    Named(SCHEDULE, SCHEDULE_CHARACTERS, "a cron schedule (minute hour day month weekday)"), check_schedule
+)
+time_zone = Known(Named(ZONE, ZONE_CHARACTERS, "a time zone"), zone_of)
+
+FREEZE_WINDOW: Mapping[str, Field] = {
+    "schedule": Field(
+        schedule,
+        "schedule",
+        required=True,
+        about="When the window opens: cron in five fields (minute, hour, day of the month, month, weekday), such as "
+        '"0 8 * * 1-5".',
+    ),
+    "duration": Field(
+        Within(WINDOW_DURATION, duration),
+        "duration_s",
+        required=True,
+        about='How long it stays open, such as "2h" or "1h30m"; hours that pass, whatever the clocks do.',
+    ),
+    "timeZone": Field(
+        time_zone,
+        "time_zone",
+        about="Whose clocks the schedule is read on: a name of the IANA database, such as Europe/Berlin.",
+        absent="UTC",
+    ),
+    "action": Field(
+        OneOf({"Freeze": Reason.FROZEN, "NoScaleDown": Reason.NO_SCALE_DOWN}),
+        "hold",
+        about="What may not happen while it is open: Freeze changes nothing at all, not even for the bounds; "
+        "NoScaleDown removes nothing.",
+    ),
+    "minReplicas": Field(
+        Within(SPEC_LIMITS["min_replicas"]),
+        "min_replicas",
+        about="In place of action: fewest replicas while it is open, within the policy's own bounds.",
+    ),
+    "maxReplicas": Field(
+        Within(SPEC_LIMITS["max_replicas"]),
+        "max_replicas",
+        about="In place of action: most replicas while it is open, within the policy's own bounds.",
+    ),
+}
+
+HEALTHY: Mapping[str, Field] = {
+    "query": Field(
+        query,
+        "query",
+        required=True,
+        about='PromQL that answers one number other than 0 while all is well, such as min(up{job="db"}).',
+    ),
+}
+
 GUARDRAILS: Mapping[str, Field] = {
     "floorUtilization": Field(
         percent,
@@ -289,8 +413,22 @@ GUARDRAILS: Mapping[str, Field] = {
         "fallback",
         about="What runs the workload while its load stays unknown; it never removes a replica.",
     ),
-    "freezeWindows": Field(not_yet),
-    "requireHealthy": Field(not_yet),
+    "freezeWindows": Field(
+        ListOf(
+            Build(FreezeWindow, FREEZE_WINDOW, (AN_EFFECT,), at_most_one=tuple(WINDOW_EFFECTS), arrange=one_effect),
+            most=MOST_WINDOWS,
+            least=0,
+        ),
+        "windows",
+        about="Recurring windows in which less may change, or other bounds hold; each has one of action, minReplicas "
+        f"and maxReplicas. Up to {MOST_WINDOWS}.",
+    ),
+    "requireHealthy": Field(
+        ListOf(Build(the_query, HEALTHY), most=MOST_CONDITIONS, least=0),
+        "healthy",
+        about="What must be known to hold before a replica is removed: each query answers a number other than 0, fresh "
+        f"and whole. Up to {MOST_CONDITIONS}.",
+    ),
     "minReadyPercent": Field(
         percent, "min_ready_ratio", about="Nothing is removed while a smaller share (%) of the replicas is ready."
     ),
@@ -314,7 +452,7 @@ SPEC: Mapping[str, Field] = {
     "paused": Field(boolean, "paused", about="Hold whatever the load, and say so."),
     "intervalSeconds": Field(whole_number, "interval_s", about="Seconds between decisions."),
     "demand": Field(
-        Group(DEMAND, rules=(A_QUERY,)),
+        Group(DEMAND, rules=(A_QUERY, ONE_QUERY)),
         required=True,
         about="The load on the target, and what one replica takes of it.",
     ),
@@ -337,13 +475,13 @@ SPEC: Mapping[str, Field] = {
         "the defaults of scaleUp and scaleDown.",
         absent="one decision at most doubles the replicas, or reaches four",
     ),
-    "guardrails": Field(Build(Guardrails, GUARDRAILS), "guardrails", about="Rules that no policy can override."),
+    "guardrails": Field(Build(ClusterGuardrails, GUARDRAILS), "guardrails", about="Rules that no policy can override."),
 }
 
 RESOURCE: Mapping[str, Field] = {
     "apiVersion": Field(words(API_VERSION), "api_version", required=True),
     "kind": Field(words(KIND), "kind", required=True),
     "metadata": Field(Group(METADATA), required=True),
-    "spec": Field(Group(SPEC, rules=(BOUNDS, FALLBACK_BOUNDS)), "spec", required=True),
+    "spec": Field(Group(SPEC, rules=(BOUNDS, FALLBACK_BOUNDS, WINDOW_BOUNDS)), "spec", required=True),
     "status": Field(unread),  # written by the operator, not read back from a user's file
 }

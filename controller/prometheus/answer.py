@@ -7,9 +7,9 @@ own text. Source: https://github.com/prometheus/prometheus/blob/v2.42.0/docs/que
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Never
+from typing import Any, Generic, Never, TypeVar
 
 from scaling.decision import Reason
 from scaling.observation import Reading, Unknown, Value
@@ -43,11 +43,41 @@ class Ages:
     partial: bool
 
 
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Rows(Generic[T]):
+    """What a shared query answered, by the values of the labels that tell its rows apart."""
+
+    by_values: Mapping[tuple[str, ...], T]
+    missing: T
+    """What a row that is not there means."""
+
+    def of(self, values: tuple[str, ...]) -> T:
+        """What is said of the query with these values."""
+        return self.by_values.get(values, self.missing)
+
+
 def parse_reading(body: bytes) -> Reading:
     """Return the one number of an instant query's answer, which may be negative, or why there is none."""
     try:
         answer = _parse(body)
         return _finite(_one_sample(answer), answer.partial)
+    except _UnusableError as error:
+        return error.unknown
+
+
+def parse_readings(body: bytes, labels: Sequence[str]) -> Rows[Reading] | Unknown:
+    """Return the number of each row of a shared query's answer, or why it has none; Unknown where that goes for all."""
+    try:
+        answer = _parse(body)
+        _expect("vector", answer)
+        found: dict[tuple[str, ...], Reading] = {}
+        for series in answer.result:
+            values = _row(series, labels)
+            found[values] = TWO_SERIES if values in found else _reading_of(series, answer.partial)
+        return Rows(found, _nothing(answer.partial))
     except _UnusableError as error:
         return error.unknown
 
@@ -58,6 +88,20 @@ def parse_ages(body: bytes) -> Ages | Unknown:
         answer = _parse(body)
         _expect("vector", answer)
         return Ages(dict(_age(series) for series in answer.result), answer.partial)
+    except _UnusableError as error:
+        return error.unknown
+
+
+def parse_shared_ages(body: bytes, labels: Sequence[str]) -> Rows[Ages | Unknown] | Unknown:
+    """Return what `sample_age.age_query` asked for, row by row."""
+    try:
+        answer = _parse(body)
+        _expect("vector", answer)
+        found: dict[tuple[str, ...], list[Any]] = {}
+        for series in answer.result:
+            found.setdefault(_row(series, labels), []).append(series)
+        rows = {values: _ages_of(of_row, answer.partial) for values, of_row in found.items()}
+        return Rows(rows, Ages({}, answer.partial))
     except _UnusableError as error:
         return error.unknown
 
@@ -164,14 +208,49 @@ def _one_sample(answer: _Answer) -> object:
         return answer.result
     _expect("vector", answer)
     count = len(answer.result)
-    if count == 0 and answer.partial:
-        _refuse("the query answered nothing, and Prometheus says that some is missing")
     if count == 0:
-        _refuse("the query answered nothing", Reason.METRIC_EMPTY)
+        raise _UnusableError(_nothing(answer.partial))
     if count > 1:
         _refuse(f"the query answered {count} series where one is meant; sum them")
-    (series,) = answer.result
+    return _sample(answer.result[0])
+
+
+def _sample(series: object) -> object:
     return series.get("value") if isinstance(series, dict) else None
+
+
+def _nothing(partial: bool) -> Unknown:
+    if partial:
+        return Unknown(Reason.METRIC_ERROR, "the query answered nothing, and Prometheus says that some is missing")
+    return Unknown(Reason.METRIC_EMPTY, "the query answered nothing")
+
+
+def _row(series: object, labels: Sequence[str]) -> tuple[str, ...]:
+    """The values of these labels; an answer that has a series without them is not the one that was asked for."""
+    found = series.get("metric") if isinstance(series, dict) else None
+    values = tuple(found.get(label) for label in labels) if isinstance(found, dict) else (None,)
+    texts = tuple(value for value in values if isinstance(value, str))
+    if len(texts) < len(values):
+        _refuse("the query answered a series without the labels that it was asked by")
+    return texts
+
+
+def _reading_of(series: object, partial: bool) -> Reading:
+    try:
+        return _finite(_sample(series), partial)
+    except _UnusableError as error:
+        return error.unknown
+
+
+def _ages_of(of_row: list[Any], partial: bool) -> Ages | Unknown:
+    try:
+        found = [_age(series) for series in of_row]
+    except _UnusableError as error:
+        return error.unknown
+    return Ages(dict(found), partial) if len(dict(found)) == len(found) else TWO_SERIES
+
+
+TWO_SERIES = Unknown(Reason.METRIC_ERROR, "the query answered several series where one is meant")
 
 
 def _expect(kind: str, answer: _Answer) -> None:

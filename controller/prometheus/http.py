@@ -13,6 +13,7 @@ import ssl
 import time
 import zlib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from types import TracebackType
@@ -29,6 +30,17 @@ from scaling.observation import Unknown
 
 Watcher = Callable[[str, bool, float], None]
 """Told of every request: its endpoint, whether a body came back, and the seconds it took."""
+
+
+@dataclass(frozen=True)
+class QueryRefused(Unknown):
+    """Prometheus works, but this query it does not answer, or not in a length that is read here."""
+
+
+REFUSALS = (
+    *(HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.REQUEST_URI_TOO_LONG),
+    HTTPStatus.UNPROCESSABLE_ENTITY,  # an error while evaluating, such as too many samples
+)
 
 MOST_BYTES = 1024 * 1024
 """Longest body, after decompression: 11,000 samples, the most that Prometheus gives of a series, take 0.6 MiB."""
@@ -115,8 +127,8 @@ class PrometheusHttp:
             if response.status == HTTPStatus.OK:
                 return await _read(response)
             self._note_silence(response)
-            body_read = await _read(response)
-            return _unknown(_status_words(response.status, body_read))
+            words = _status_words(response.status, await _read(response))
+            return QueryRefused(Reason.METRIC_ERROR, words) if response.status in REFUSALS else _unknown(words)
 
     def _note_silence(self, response: aiohttp.ClientResponse) -> None:
         if response.status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
@@ -150,7 +162,7 @@ async def _read(response: aiohttp.ClientResponse) -> bytes | Unknown:
     async for chunk in response.content.iter_any():
         body += chunk
         if len(body) > MOST_BYTES:
-            return _unknown(TOO_LONG)
+            return QueryRefused(Reason.METRIC_ERROR, TOO_LONG)
     encoding = response.headers.get("Content-Encoding", "identity").lower()
     if encoding == "identity":
         return bytes(body)
@@ -167,7 +179,7 @@ def _unzipped(body: bytes) -> bytes | Unknown:
     except zlib.error:
         return _unknown("Prometheus answered what is not gzip, although it says so")
     if len(plain) > MOST_BYTES:
-        return _unknown(TOO_LONG)
+        return QueryRefused(Reason.METRIC_ERROR, TOO_LONG)
     return plain if unzip.eof else _unknown("the answer of Prometheus broke off")
 
 

@@ -1,22 +1,24 @@
 """Prometheus as the operator's source of readings: demand, bad share, and the history before the first decision.
 
-Owns what is asked when: one query once a tick, whoever shares it; the age of samples when it can have run out; range
-queries a few at a time. Nothing here raises for a source that fails: whatever is no reading is an `Unknown`.
+Owns what is asked when: a number once a tick, whoever shares it; the age of samples when it can have run out; range
+queries a few at a time. What is sent for the questions of a tick, one query for many or each, is left to `asker.py`.
+Nothing here raises for a source that fails: whatever is no reading is an `Unknown`.
 """
 
 import asyncio
 import logging
 import zlib
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
 
 from controller.ports import Target
-from controller.prometheus.answer import Ages, Grid, parse_ages, parse_history, parse_reading
+from controller.prometheus.answer import Grid, parse_history
+from controller.prometheus.asker import Asker, Question
+from controller.prometheus.grouping import shape_of
 from controller.prometheus.http import PrometheusHttp
+from controller.prometheus.once import OncePerTick
 from controller.prometheus.sample_age import age_check, oldest_s
 from scaling.decision import Reason
-from scaling.observation import Reading, Unknown, usable, usable_ratio
+from scaling.observation import Reading, Unknown, Value, usable, usable_ratio
 from scaling.workload import STEP_S
 
 DAY_STEPS = 5760
@@ -35,8 +37,9 @@ class PrometheusMetrics:
 
     def __init__(self, http: PrometheusHttp) -> None:
         self._http = http
-        self._readings = _OncePerTick(self._ask_reading)
-        self._ages = _OncePerTick(self._ask_ages)
+        asker = Asker(http)
+        self._readings = OncePerTick(asker.readings)
+        self._ages = OncePerTick(asker.ages)
         self._fresh: dict[tuple[str, float], _Period] = {}
         self._next_sweep = FEWEST_TO_SWEEP
         self._history_gate = asyncio.Semaphore(MOST_HISTORIES_IN_FLIGHT)
@@ -45,7 +48,7 @@ class PrometheusMetrics:
         """The demand on a target, or why it is not known."""
         query = target.resource.queries.demand
         if query is None:
-            return Unknown(Reason.METRIC_ERROR, "spec.demand.query is not given")
+            return Unknown(Reason.METRIC_ERROR, "neither spec.demand.query nor spec.demand.preset is given")
         return usable(await self.read(query, target.resource.spec.guardrails.stale_after_s, now_s))
 
     async def bad_ratio(self, target: Target, now_s: float) -> float | None:
@@ -56,28 +59,61 @@ class PrometheusMetrics:
         reading = await self.read(query, target.resource.spec.guardrails.stale_after_s, now_s)
         return None if isinstance(reading, Unknown) or reading.partial else usable_ratio(reading.value)
 
-    async def history(self, target: Target, until_s: float, steps: int = DAY_STEPS) -> list[float]:
+    async def healthy(self, target: Target, now_s: float) -> bool:
+        """Whether every query of spec.guardrails.requireHealthy answers a number other than 0, fresh and whole."""
+        stale_after_s = target.resource.spec.guardrails.stale_after_s
+        asked = [self.read(query, stale_after_s, now_s) for query in target.resource.queries.healthy]
+        readings = await asyncio.gather(*asked)
+        return all(isinstance(reading, Value) and reading.value != 0 and not reading.partial for reading in readings)
+
+    async def history(
+        self, target: Target, until_s: float, steps: int = DAY_STEPS, steps_per_sample: int = 1
+    ) -> list[float]:
         """The demand at the last steps of the memory's grid up to `until_s` (Unix time), NaN for gaps.
 
+        `steps_per_sample`: at 4 every fourth step is asked for and stands for those since the one before, which costs
+        both sides a quarter; for a start with many targets, and with a rate over a minute hardly another answer.
         Empty when it is not known, which the log explains. Calls wait for each other, a few run at a time.
         """
         query = target.resource.queries.demand
         if query is None:
             return []
-        values = await self.read_range(query, Grid(until_s - (steps - 1) * STEP_S, STEP_S, steps))
+        samples, step_s = -(-steps // steps_per_sample), STEP_S * steps_per_sample
+        values = await self.read_range(query, Grid(until_s - (samples - 1) * step_s, step_s, samples))
         if isinstance(values, list):
-            return values
-        resource = target.resource
-        log.warning("history of %s/%s is not known: %s", resource.namespace, resource.name, values.message)
+            return [value for value in values for _ in range(steps_per_sample)][-steps:]
+        log.warning("history of %s is not known: %s", target.name, values.message)
         return []
+
+    def newest_age_s(self, target: Target) -> float | None:
+        """Seconds that the newest sample behind a target's demand was old when that was last measured, else None.
+
+        Measured again only when it can be too old by now: when, says `newest_at_s`.
+        """
+        period = self._measured(target)
+        return None if period is None else period.age_s
+
+    def newest_at_s(self, target: Target) -> float | None:
+        """When that sample was taken, on the clock of `now_s`; the next ones follow at the interval of its scrapes."""
+        period = self._measured(target)
+        return None if period is None else period.since_s - period.age_s
+
+    def group_key(self, target: Target) -> str:
+        """What is the same for all targets whose demand can be asked by one query, when it is asked in one tick."""
+        return _group_key(target.resource.queries.demand or "")
+
+    def _measured(self, target: Target) -> "_Period | None":
+        query = target.resource.queries.demand or ""
+        return self._fresh.get((query, target.resource.spec.guardrails.stale_after_s))
 
     async def read(self, query: str, stale_after_s: float, now_s: float) -> Reading:
         """The one number that a query answers now, from samples that are fresh enough; asked once for each `now_s`.
 
         `now_s`: the tick's time, the same for all that share it. May take two deadlines: one for the number, one for
-        the age of its samples, which is asked for afterwards, so that what ended in between is not missed.
+        the age of its samples, which is asked for afterwards, so that what ended in between is not missed; another
+        each where a shared query is refused and its members are asked by themselves.
         """
-        reading = await self._readings.ask(query, now_s)
+        reading = await self._readings.ask(Question(query), now_s)
         if isinstance(reading, Unknown) or self._is_fresh(query, stale_after_s, now_s):
             return reading
         return await self._why_unusable(query, stale_after_s, now_s) or reading
@@ -89,18 +125,6 @@ class PrometheusMetrics:
             body = await self._http.post("query_range", form, self._http.settings.history_deadline_s)
         return parse_history(body, grid) if isinstance(body, bytes) else body
 
-    async def _ask_reading(self, query: str) -> Reading:
-        body = await self._instant(query)
-        return parse_reading(body) if isinstance(body, bytes) else body
-
-    async def _ask_ages(self, query: str) -> Ages | Unknown:
-        body = await self._instant(query)
-        return parse_ages(body) if isinstance(body, bytes) else body
-
-    async def _instant(self, query: str) -> bytes | Unknown:
-        """Ask as of the server's own now: a clock of ours that is ahead would find no samples, and call them gone."""
-        return await self._http.post("query", {"query": query}, self._http.settings.deadline_s)
-
     def _is_fresh(self, query: str, stale_after_s: float, now_s: float) -> bool:
         """With a newest sample A seconds old, nothing can be too old until `stale_after_s` - A seconds later."""
         period = self._fresh.get((query, stale_after_s))
@@ -111,17 +135,17 @@ class PrometheusMetrics:
         check = age_check(query, stale_after_s)
         if isinstance(check, Unknown):
             return check
-        if check.text is None:
+        if not check.selectors:
             return None
-        ages = await self._ages.ask(check.text, now_s)
+        ages = await self._ages.ask(Question(query, stale_after_s), now_s)
         if isinstance(ages, Unknown):
             return Unknown(Reason.METRIC_ERROR, f"the age of the samples is not known: {ages.message}")
         age_s = oldest_s(check, ages, stale_after_s)
         if isinstance(age_s, Unknown):
             return age_s
-        if check.lasts:
-            self._forget_ended(now_s)
-            self._fresh[query, stale_after_s] = _Period(now_s, now_s + (stale_after_s - age_s) * _spread(query))
+        self._forget_ended(now_s)
+        lasts_s = (stale_after_s - age_s) * _spread(_group_key(query)) if check.lasts else 0.0
+        self._fresh[query, stale_after_s] = _Period(now_s, now_s + lasts_s, age_s)
         return None
 
     def _forget_ended(self, now_s: float) -> None:
@@ -133,30 +157,18 @@ class PrometheusMetrics:
 
 @dataclass(frozen=True)
 class _Period:
+    """When samples are known to be young enough, and the age of the newest when that was found out."""
+
     since_s: float
     until_s: float
+    age_s: float
 
 
-T = TypeVar("T")
+def _group_key(query: str) -> str:
+    shape = shape_of(query)
+    return query if shape is None else shape.key
 
 
-class _OncePerTick(Generic[T]):
-    """Asks each question once for all who ask it at the same tick, while it is under way and after."""
-
-    def __init__(self, ask: Callable[[str], Awaitable[T]]) -> None:
-        self._ask = ask
-        self._tick_s: float | None = None
-        self._asked: dict[str, asyncio.Future[T]] = {}
-
-    async def ask(self, question: str, now_s: float) -> T:
-        """Return the answer; whoever stops waiting for it does not take it from the others."""
-        if now_s != self._tick_s:
-            self._tick_s, self._asked = now_s, {}
-        if question not in self._asked:
-            self._asked[question] = asyncio.ensure_future(self._ask(question))
-        return await asyncio.shield(self._asked[question])
-
-
-def _spread(query: str) -> float:
-    """A share from 0.5 to 1, so that queries that were first asked together are not checked together for ever."""
-    return 0.5 + 0.5 * zlib.crc32(query.encode(errors="replace")) / 2**32
+def _spread(key: str) -> float:
+    """A share from 0.5 to 1, so that groups that were first asked together are not checked together for ever."""
+    return 0.5 + 0.5 * zlib.crc32(key.encode(errors="replace")) / 2**32

@@ -31,7 +31,7 @@ def selectors(query: str) -> tuple[Selector, ...]:
 
     Subqueries lengthen the reach of every selector: which of them they enclose is not worked out.
     """
-    tokens = _tokens(query)
+    tokens = tokens_of(query)
     found = dict.fromkeys(_selectors(tokens))
     subqueries_s = sum(duration_s(token.text) for token in tokens if token.kind == "subquery")
     return tuple(replace(selector, reach_s=selector.reach_s + subqueries_s) for selector in found)
@@ -39,7 +39,13 @@ def selectors(query: str) -> tuple[Selector, ...]:
 
 def has_alternative(query: str) -> bool:
     """Whether the query may answer although a selector found nothing, as in `x or vector(0)`."""
-    return any(token.kind == "word" and token.text.lower() in ALTERNATIVES for token in _tokens(query))
+    return any(token.kind == "word" and token.text.lower() in ALTERNATIVES for token in tokens_of(query))
+
+
+def quoted(text: str) -> str:
+    """A text as a PromQL string, which ends where it should whatever it holds."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
 
 
 def duration_s(text: str) -> float:
@@ -80,19 +86,21 @@ ALTERNATIVES = {"or", "unless", "absent", "absent_over_time"}
 
 
 @dataclass(frozen=True)
-class _Token:
+class Token:
+    """A piece of a query: its text as it is written, and of which kind of `TOKEN` it is."""
+
     kind: str
     text: str
 
 
-def _tokens(query: str) -> list[_Token]:
+def tokens_of(query: str) -> list[Token]:
     """The query's tokens without white space and comments; two empty ones stand before the first and after the last."""
-    found = (_Token(match.lastgroup or "", match.group()) for match in TOKEN.finditer(query))
-    edge = [_Token("edge", "")] * 2
+    found = (Token(match.lastgroup or "", match.group()) for match in TOKEN.finditer(query))
+    edge = [Token("edge", "")] * 2
     return [*edge, *(token for token in found if token.kind != "space"), *edge]
 
 
-def _selectors(tokens: list[_Token]) -> Iterator[Selector]:
+def _selectors(tokens: list[Token]) -> Iterator[Selector]:
     place = 2
     while place < len(tokens) - 2:
         token, following = tokens[place], tokens[place + 1]
@@ -111,7 +119,7 @@ def _selectors(tokens: list[_Token]) -> Iterator[Selector]:
             )
 
 
-def _selector_text(token: _Token, following: _Token) -> str | None:
+def _selector_text(token: Token, following: Token) -> str | None:
     """The selector that begins with a token; a word before `{` is a metric, even one that is a keyword elsewhere."""
     if token.kind == "matchers":
         return token.text
@@ -122,12 +130,12 @@ def _selector_text(token: _Token, following: _Token) -> str | None:
     return None if following.text == "(" or token.text.lower() in KEYWORDS else token.text
 
 
-def _only_reader(word: _Token, opening: _Token, closing: _Token) -> str | None:
+def _only_reader(word: Token, opening: Token, closing: Token) -> str | None:
     takes_it_alone = word.kind == "word" and opening.text == "(" and closing.text == ")"
     return word.text if takes_it_alone and word.text.lower() not in KEYWORDS else None
 
 
-def _after_list(tokens: list[_Token], place: int) -> int:
+def _after_list(tokens: list[Token], place: int) -> int:
     """The place after a list of labels, or the end."""
     while tokens[place].kind != "edge" and tokens[place].text != ")":
         place += 1

@@ -11,12 +11,14 @@ selector in a query is asked for by itself, and the first of these that answers 
 | `max(max_over_time(timestamp(x)[LIMIT:STEP]))` | for a range, they ended, as all do when a scrape fails; a step off |
 | `0 * max(count_over_time(x[REACH]))` | there were samples: older than any limit, or too few for the result by now |
 
-The first two count only as long as `rate(x[5m])` itself, or what else reads the range, still answers.
+The first two count only as long as `rate(x[5m])` itself, or what else reads the range, still answers. Of a shared query
+(`grouping.py`) each `max` and `count` is taken by the labels that tell its rows apart, so each row has ages of its own.
 
 Where it is blind: a recorded series is as old as its recording, whatever it was recorded from; of many targets one that
 lives is enough; and what a window of `rate()` loses before its newest sample is too old is not seen.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -29,28 +31,39 @@ from scaling.observation import Unknown
 MOST_SELECTORS = 20
 """Chosen: a query that reads more wants a recording rule."""
 
+MOST_CHECKS = 32_768
+"""Queries whose check is remembered, as many as of forms in `grouping.py`."""
+
 
 @dataclass(frozen=True)
 class AgeCheck:
     """What to ask about a query's samples."""
 
     selectors: tuple[Selector, ...]
-    text: str | None
-    """The query that asks; None where there is nothing to ask."""
+    stale_after_s: float
     lasts: bool
     """Whether young samples stay good enough until they are old: if they end before, the query answers nothing. One
     that has something else to say then is to be checked with every reading."""
 
+    @property
+    def text(self) -> str | None:
+        """The query that asks; None where there is nothing to ask."""
+        return age_query(self.selectors, self.stale_after_s) or None
 
-@lru_cache(maxsize=4096)
+
+@lru_cache(maxsize=MOST_CHECKS)
 def age_check(query: str, stale_after_s: float) -> AgeCheck | Unknown:
     """Work out what to ask."""
     found = selectors(query)
     if len(found) > MOST_SELECTORS:
         message = f"the query reads {len(found)} selectors, limit {MOST_SELECTORS}: record a part of it as a series"
         return Unknown(Reason.METRIC_ERROR, message)
-    parts = (_age_of(selector, place, stale_after_s) for place, selector in enumerate(found))
-    return AgeCheck(found, "\nor ".join(parts) or None, lasts=not has_alternative(query))
+    return AgeCheck(found, stale_after_s, lasts=not has_alternative(query))
+
+
+def age_query(found: Sequence[Selector], stale_after_s: float, by_clause: str = "") -> str:
+    """The query for the ages of the newest samples behind selectors, of each row by itself; empty without any."""
+    return "\nor ".join(_age_of(selector, place, stale_after_s, by_clause) for place, selector in enumerate(found))
 
 
 def oldest_s(check: AgeCheck, ages: Ages, stale_after_s: float) -> float | Unknown:
@@ -70,24 +83,25 @@ def oldest_s(check: AgeCheck, ages: Ages, stale_after_s: float) -> float | Unkno
     return max(0.0, present[place])
 
 
-def _age_of(selector: Selector, place: int, stale_after_s: float) -> str:
+def _age_of(selector: Selector, place: int, stale_after_s: float, by_clause: str) -> str:
     """A query for the age of a selector's newest sample; line breaks end a comment that was copied with it."""
     reach_s = round(max(selector.reach_s, stale_after_s)) + 1
-    there_were = f"0 * max(count_over_time({selector.text}\n[{reach_s}s]))"
-    newest = f"{_newest_in_use(selector, stale_after_s)} or {there_were}"
+    there_were = f"0 * max{by_clause}(count_over_time({selector.text}\n[{reach_s}s]))"
+    newest = f"{_newest_in_use(selector, stale_after_s, by_clause)} or {there_were}"
     return f'label_replace(time() - ({newest}), "{AGE_LABEL}", "{place}", "", "")'
 
 
-def _newest_in_use(selector: Selector, stale_after_s: float) -> str:
+def _newest_in_use(selector: Selector, stale_after_s: float, by_clause: str) -> str:
     """A query for the time of the newest sample that enters the result."""
-    living = f"max(timestamp({selector.text}\n))"
+    living = f"max{by_clause}(timestamp({selector.text}\n))"
     if selector.range_text is None:
         return living
     limit_s = round(stale_after_s)
     step_s = max(1, min(60, limit_s // 8))
-    ended = f"max(max_over_time(timestamp({selector.text}\n)[{limit_s}s:{step_s}s]))"
+    ended = f"max{by_clause}(max_over_time(timestamp({selector.text}\n)[{limit_s}s:{step_s}s]))"
     reader = selector.function or "count_over_time"
-    return f"({living} or {ended}) and count({reader}({selector.text}\n{selector.range_text}))"
+    read = f"count{by_clause}({reader}({selector.text}\n{selector.range_text}))"
+    return f"({living} or {ended}) and {read}"
 
 
 def _nothing(check: AgeCheck, partial: bool) -> Unknown:

@@ -20,8 +20,7 @@ from tests.controller.crd.test_schema import DEFINITION, LEFT_TO_CEL, NODES, ON_
 
 PLACE = "/apis/forescale.dev/v1alpha1/namespaces/{namespace}/scalingpolicies"
 ON_SERVER: dict[str, Any] = a_body(ON_A_CLUSTER)
-NOT_YET = ["spec/demand/preset", "spec/policyRef/configMap", "spec/promotion"]
-NOT_YET += ["spec/guardrails/freezeWindows", "spec/guardrails/requireHealthy"]
+NOT_YET = ["spec/policyRef/configMap", "spec/promotion"]
 
 NO_FIELD = "<nil>"
 NAMED_OTHERWISE = {"metadata/namespace": "namespaces", "apiVersion": 'in version "v1"'}
@@ -240,7 +239,7 @@ def test_a_status_that_does_not_fit_is_refused(cluster, kubectl, status, field):
 # What people read
 
 
-@pytest.mark.parametrize("group", ["", ".demand", ".guardrails", ".guardrails.fallback", ".behavior.scaleUp.policies"])
+@pytest.mark.parametrize("group", ["", ".demand", ".guardrails", ".guardrails.freezeWindows", ".guardrails.fallback", ".behavior.scaleUp.policies"])
 def test_explain_prints_the_description_of_every_field(kubectl, group):
     node = NODES[f"spec{group}"]
     printed = as_one_line(kubectl("explain", f"scalingpolicy.spec{group}"))

@@ -31,7 +31,7 @@ spec:
 
 
 class FakeDryRun:
-    """Stands for `controller.dryrun`: remembers what it was asked and answers with a synthetic run."""
+    """Stands for `controller.dryrun.rehearsal`: remembers what it was asked and answers with a synthetic run."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, np.ndarray, float, int]] = []
@@ -52,7 +52,7 @@ class FakeDryRun:
 @pytest.fixture
 def dry_run(monkeypatch, tmp_path):
     fake = FakeDryRun()
-    monkeypatch.setattr("controller.dryrun.run_policy", fake.run_policy)
+    monkeypatch.setattr("forescale.rehearsal.run_policy", fake.run_policy)
     monkeypatch.chdir(tmp_path)
     return fake
 

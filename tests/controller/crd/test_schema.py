@@ -11,6 +11,7 @@ from controller.crd import tables
 from controller.crd.docs import with_tables
 from controller.crd.facts import LIMITS, every_place, spec_place
 from controller.crd.fields import Build, Field, Group, ListOf, not_yet
+from controller.crd.freeze_window import WINDOW_DURATION
 from controller.crd.manifest import read_documents
 from controller.crd.resource import load_policies, parse_policy
 from controller.crd.schema import COLUMNS, crd, manifest, root, schema_of
@@ -19,9 +20,18 @@ from scaling.decision import Action, Band, Decision, Reason
 from scaling.features import FEATURES
 from scaling.hpa_settings import POLICY_LIMITS, RULES_LIMITS
 from scaling.limits import shown
-from scaling.spec import Fallback, Guardrails, ScalingSpec
+from scaling.spec import SPEC_LIMITS, Fallback, Guardrails, ScalingSpec
 from tests.controller.crd.structural import faults, filled, nodes, refusals, type_of
-from tests.controller.crd.test_resource import BAD_INPUTS, EVERY_FIELD, EXAMPLES, SMALLEST, a_body
+from tests.controller.crd.test_resource import (
+    BAD_INPUTS,
+    EVERY_FIELD,
+    EXAMPLES,
+    FREEZE,
+    SMALLEST,
+    WINDOW,
+    WINDOWS,
+    a_body,
+)
 
 REPOSITORY = Path(__file__).parents[3]
 DEFINITION = REPOSITORY / "deploy" / "helm" / "forescale" / "crds" / "scalingpolicies.yaml"
@@ -146,7 +156,7 @@ def test_names_and_columns_are_those_people_type_and_read():
     (version,) = spec["versions"]
     assert version["subresources"] == {"status": {}}
     shown_by_default = [c["name"] for c in version["additionalPrinterColumns"] if not c.get("priority")]
-    assert " ".join(shown_by_default) == "Target Mode Min Max Current Desired Action Reason Age"
+    assert " ".join(shown_by_default) == "Target Mode Min Max Current Desired Action Reason Ready Age"
 
 
 @pytest.mark.parametrize(("name", "kind", "path", "wide"), COLUMNS, ids=[column[0] for column in COLUMNS])
@@ -242,7 +252,12 @@ BEHAVIOR_LIMITS = {
         "tolerance": RULES_LIMITS["tolerance"],
     }.items()
 }
-ALL_LIMITS = {path: limit for path, limit in LIMITS.items() if path != "action price"} | BEHAVIOR_LIMITS
+WINDOW_LIMITS = {
+    "spec.guardrails.freezeWindows[].duration": WINDOW_DURATION,
+    "spec.guardrails.freezeWindows[].minReplicas": SPEC_LIMITS["min_replicas"],
+    "spec.guardrails.freezeWindows[].maxReplicas": SPEC_LIMITS["max_replicas"],
+}
+ALL_LIMITS = {path: limit for path, limit in LIMITS.items() if path != "action price"} | BEHAVIOR_LIMITS | WINDOW_LIMITS
 
 
 def ends_of(path: str) -> tuple[str, str]:
@@ -280,7 +295,10 @@ def test_every_number_of_the_spec_has_a_limit():
         ("spec", "self.minReplicas <= self.maxReplicas"),
         ("spec.objective", "[has(self.preset), has(self.price)].exists_one(x, x)"),
         ("spec.guardrails.fallback", "[has(self.to), has(self.replicas)].filter(x, x).size() <= 1"),
-        ("spec.demand", "has(self.query)"),
+        ("spec.demand", "has(self.query) || has(self.preset)"),
+        ("spec.demand", "!(has(self.query) && has(self.preset))"),
+        ("spec.demand.preset", "has(self.queueName) || !(self.kind in ['RabbitMQ'])"),
+        ("spec.demand.preset", "!has(self.service) || self.kind in ['NginxIngress', 'Istio']"),
     ],
 )
 def test_rules_between_fields(path, rule):
@@ -315,8 +333,7 @@ def test_the_examples_are_taken_and_mean_the_same_when_stored(path, tmp_path):
 
 
 def test_a_resource_with_every_field_is_taken():
-    unsupported = ["spec.demand.preset", "spec.policyRef.configMap", "spec.promotion"]
-    unsupported += ["spec.guardrails.freezeWindows", "spec.guardrails.requireHealthy"]
+    unsupported = ["spec.policyRef.configMap", "spec.promotion"]
     stored = filled(SCHEMA, {name: value for name, value in EVERY_FIELD.items() if name != "status"})
     assert sorted(refusals(stored, SCHEMA)) == sorted(f".{path}: unknown field" for path in unsupported)
 
@@ -328,6 +345,10 @@ LEFT_TO_CEL: list[tuple[str, object]] = [
     ("spec/demand/targetPerReplica", "1e400"),
     ("spec/demand/capacityPerReplica", "0"),
     ("spec/demand/query", "a\u202eb"),
+    ("spec/demand/preset", {"kind": "Kafka"}),
+    ("spec/demand/preset", {"kind": "Envoy", "cluster": "a", "topic": "b"}),
+    ("spec/demand/preset", {"kind": "Kafka", "consumerGroup": "a", "window": "1m"}),
+    ("spec/demand/preset", {"kind": "Istio", "window": "9s"}),
     ("spec/service/objectiveSeconds", "0"),
     ("spec/startupSeconds", "-1"),
     ("spec/objective", {}),
@@ -339,6 +360,11 @@ LEFT_TO_CEL: list[tuple[str, object]] = [
     ("spec/guardrails/fallback/after", "25h"),
     ("spec/guardrails/fallback/replicas", 61),
     ("spec/scaleTargetRef/kind", "DaemonSet"),
+    *((WINDOWS, [FREEZE | {"duration": text}]) for text in ("59s", "169h")),
+    (WINDOWS, [WINDOW]),
+    (WINDOWS, [FREEZE | {"minReplicas": 5}]),
+    (WINDOWS, [WINDOW | {"minReplicas": 61}]),
+    (WINDOWS, [FREEZE, WINDOW | {"maxReplicas": 61}]),
 ]
 """Bad values that the plain schema lets pass, and a rule must refuse."""
 
@@ -391,6 +417,6 @@ def test_a_reason_of_a_later_release_fits_into_the_status_of_this_one():
     assert list(refusals(["two words"], node)) != []
 
 
-def test_the_page_names_every_reason():
+def test_the_page_tells_of_every_reason_in_its_order_and_of_no_other():
     page = PAGE.read_text(encoding="utf-8").partition("## Reasons")[2]
-    assert [reason for reason in Reason if f"`{reason}`" not in page] == []
+    assert list(table_rows(page)) == [reason.value for reason in Reason]

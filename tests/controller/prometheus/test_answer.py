@@ -5,7 +5,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.prometheus.answer import Ages, Grid, error_words, parse_ages, parse_history, parse_reading
+from controller.prometheus.answer import (
+    Ages,
+    Grid,
+    error_words,
+    parse_ages,
+    parse_history,
+    parse_reading,
+    parse_readings,
+    parse_shared_ages,
+)
 from scaling.decision import Reason
 from scaling.observation import Unknown, Value
 from tests.controller.prometheus.stub import a_body, a_vector, ages
@@ -74,6 +83,55 @@ def test_anything_else_is_unknown_with_a_reason(body, reason, words):
     assert reading.reason is reason
     assert words in reading.message
     assert SECRET not in reading.message
+    in_a_group = of_row(parse_readings(body, ["pod"]), "1" if "series" in words else "0")
+    assert in_a_group == Value(2.0) if "series" in words else isinstance(in_a_group, Unknown)
+    assert isinstance(in_a_group, Value) or (in_a_group.reason is reason and SECRET not in in_a_group.message)
+    assert isinstance(of_row(parse_shared_ages(body, ["pod"])), Unknown | Ages)
+
+
+def of_row(rows, *values):
+    return rows if isinstance(rows, Unknown) else rows.of(values)
+
+
+ROWS = [("a", "7"), ("b", "NaN"), ("c", "+Inf"), ("d", "1e999"), ("e", "1"), ("e", "2"), ("", "3")]
+
+
+def a_group(rows=ROWS, **more):
+    series = [{"metric": {"app": app} if app else {}, "value": [1.5, value]} for app, value in rows]
+    return a_body("vector", series, **more)
+
+
+def test_each_row_of_a_group_is_a_reading_of_its_own():
+    rows = parse_readings(a_group(ROWS[:-1]), ["app"])
+    assert of_row(rows, "a") == Value(7.0)
+    assert [of_row(rows, app).reason for app in "bcde"] == [Reason.METRIC_NAN] + [Reason.METRIC_ERROR] * 3
+    assert "several series" in of_row(rows, "e").message
+    assert of_row(rows, "nobody") == Unknown(Reason.METRIC_EMPTY, "the query answered nothing")
+
+
+def test_a_group_that_is_partial_has_no_empty_row():
+    rows = parse_readings(a_group(ROWS[:1], warnings=["store a is away"]), ["app"])
+    assert of_row(rows, "a") == Value(7.0, partial=True)
+    assert of_row(rows, "nobody").reason is Reason.METRIC_ERROR
+
+
+@pytest.mark.parametrize("labels", [{}, {"app": 1}, {"pod": "a"}, None, [], "app"])
+def test_a_series_without_the_labels_spoils_the_answer_for_all(labels):
+    body = a_body("vector", [{"metric": {"app": "a"}, "value": [1, "7"]}, {"metric": labels, "value": [1, "7"]}])
+    assert "without the labels" in of_row(parse_readings(body, ["app"]), "a").message
+    assert "without the labels" in of_row(parse_shared_ages(body, ["app"]), "a").message
+
+
+def test_ages_of_a_group_come_by_row():
+    def age(app, place, value):
+        return {"metric": {"app": app, "selector": place}, "value": [1.5, value]}
+
+    series = [age("a", "0", "3"), age("a", "1", "4"), age("b", "0", "NaN"), age("c", "0", "1"), age("c", "0", "2")]
+    rows = parse_shared_ages(a_body("vector", series), ["app"])
+    assert of_row(rows, "a") == Ages({0: 3.0, 1: 4.0}, partial=False)
+    assert of_row(rows, "nobody") == Ages({}, partial=False)
+    assert isinstance(of_row(rows, "b"), Unknown)
+    assert isinstance(of_row(rows, "c"), Unknown)
 
 
 @pytest.mark.parametrize(
@@ -220,7 +278,8 @@ def test_any_body_is_a_finite_number_or_unknown_in_one_line(body):
         assert all(map(math.isfinite, found_ages.by_selector.values()))
     if isinstance(history, list):
         assert len(history) == GRID.steps
-    for outcome in (reading, found_ages, history):
+    shared = [of_row(parse(body, ["selector"]), "1") for parse in (parse_readings, parse_shared_ages)]
+    for outcome in (reading, found_ages, history, *shared):
         if isinstance(outcome, Unknown):
             assert outcome.message.isascii()
             assert outcome.message.isprintable()

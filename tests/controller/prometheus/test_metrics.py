@@ -88,7 +88,7 @@ def test_what_is_no_demand_is_unknown(body, reason):
 def test_without_a_query_nothing_is_asked():
     stub = Stub()
     reading = demand(stub, a_target(query=None))
-    assert reading == Unknown(Reason.METRIC_ERROR, "spec.demand.query is not given")
+    assert reading == Unknown(Reason.METRIC_ERROR, "neither spec.demand.query nor spec.demand.preset is given")
     assert bad_ratio(stub, a_target()) is None
     assert stub.requests == []
 
@@ -141,10 +141,10 @@ class TwoReplicas:
     def __init__(self):
         self.asked_for = []
 
-    async def scale(self, target):
+    async def scale(self, target, now_s):
         return Scale(2, 2)
 
-    async def set_replicas(self, target, replicas):
+    async def set_replicas(self, target, seen, replicas):
         self.asked_for.append(replicas)
 
 
@@ -163,9 +163,10 @@ def test_reconcile_decides_on_its_readings(stub, action, reason, writes):
     async def use(metrics: PrometheusMetrics):
         return await reconcile([a_target()], Ports(metrics, workload), RULES["hpa"], 0.0)
 
-    (decision,) = with_metrics(stub, use)
-    assert decision.action is action
-    assert reason in decision.reasons
+    (outcome,) = with_metrics(stub, use)
+    assert outcome.decision is not None
+    assert outcome.decision.action is action
+    assert reason in outcome.decision.reasons
     assert workload.asked_for == writes
 
 
@@ -340,6 +341,13 @@ def test_a_history_asks_for_the_grid_that_ends_at_the_given_time():
     ((path, form, _),) = stub.requests
     assert path == "/api/v1/query_range"
     assert form == {"query": QUERY, "start": "999970.000", "end": "1000000.000", "step": "15"}
+
+
+def test_a_history_of_fewer_samples_has_the_same_steps():
+    stub = Stub(a_body("matrix", [{"metric": {}, "values": [[999_940, "1"], [1_000_000, "2"]]}]))
+    values = with_metrics(stub, lambda metrics: metrics.history(a_target(), 1e6, steps=6, steps_per_sample=4))
+    assert values == [1, 1, 2, 2, 2, 2]
+    assert stub.forms[0] == {"query": QUERY, "start": "999940.000", "end": "1000000.000", "step": "60"}
 
 
 def test_a_history_is_a_day_by_default():

@@ -1,6 +1,7 @@
 """The client against a real Prometheus that scrapes two exporters of this test, one of which dies."""
 
 import asyncio
+import json
 import math
 import shutil
 import subprocess
@@ -10,14 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-from controller.prometheus.answer import Grid
+from controller.prometheus.answer import Grid, parse_ages
+from controller.prometheus.http import PrometheusHttp
 from controller.prometheus.sample_age import AgeCheck, age_check
 from scaling.decision import Reason
 from scaling.observation import Reading, Unknown, Value
-from tests.controller.prometheus.stub import free_ports, metrics_of
+from tests.controller.prometheus.stub import free_ports, metrics_of, settings_for
 from tests.controller.prometheus.test_metrics import a_target
 from tests.controller.prometheus.test_promql import SELECTORS
 
@@ -34,6 +38,21 @@ scrape_configs:
   - job_name: mortal
     static_configs: [{{targets: ["127.0.0.1:{mortal}"]}}]
 """
+
+
+SELECTORS_OF_A_POD = ['steady_pods{pod="POD"}', 'mortal_pods{job!="x",pod="POD"}', '{pod="POD",job=~"steady|mortal"}']
+SUMS = st.sampled_from(SELECTORS_OF_A_POD).flatmap(
+    lambda selector: st.sampled_from(
+        [f"sum({selector})", f"sum(rate({selector}[4s]))", f"sum(increase({selector}[4s]))"]
+    )
+)
+EXPRESSIONS = st.recursive(
+    SUMS,
+    lambda inner: st.tuples(inner, st.sampled_from("+-*/"), inner | st.sampled_from(["2", "0", ".5", "(1 - 3)"])).map(
+        lambda parts: f"({' '.join(parts)})"
+    ),
+    max_leaves=4,
+)
 
 
 class Load:
@@ -206,11 +225,49 @@ def test_prometheus_understands_every_age_query(scene, query):
     if check.text is None:
         return
 
-    async def run(text: str) -> Any:
-        async with metrics_of(scene.port) as metrics:
-            return await metrics._ask_ages(text)
+    answer = asyncio.run(ask(scene, check.text))
+    assert isinstance(answer, bytes), answer
+    assert not isinstance(parse_ages(answer), Unknown), check.text
 
-    assert not isinstance(asyncio.run(run(check.text)), Unknown), check.text
+
+async def ask(scene: Scene, text: str) -> Any:
+    async with PrometheusHttp(settings_for(scene.port)) as http:
+        return await http.post("query", {"query": text}, 4.0)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(EXPRESSIONS, st.lists(st.sampled_from(["a", "b", "nobody", 'a"|b.', ""]), min_size=2, max_size=4, unique=True))
+def test_a_shared_query_answers_what_each_would_have_been_answered(scene, expression, pods):
+    """Both paths wholly, ages included, of what does not change between two questions."""
+    queries = [expression.replace("POD", json.dumps(pod)[1:-1]) for pod in pods]
+
+    async def run() -> Any:
+        async with metrics_of(scene.port) as metrics:
+            alone = [await metrics.read(query, 120.0, 1.0) for query in queries]
+            return alone, await asyncio.gather(*(metrics.read(query, 119.0, 2.0) for query in queries))
+
+    alone, shared = asyncio.run(run())
+    for one, other in zip(alone, shared, strict=True):
+        assert type(one) is type(other), (one, other)
+        if isinstance(one, Value):
+            assert other.value == pytest.approx(one.value)
+        else:
+            assert (other.reason, other.message) == (one.reason, one.message)
+
+
+def test_ages_of_a_shared_query_are_of_each_row(scene):
+    """The pods' samples are new in every scrape; `steady_stamped` says itself when its own is from."""
+    time.sleep(max(0.0, 6 - read_age_s(scene)))
+    queries = [f'sum({{job="{job}",__name__=~"steady_stamped|mortal_pods"}})' for job in ("steady", "mortal")]
+
+    async def run() -> Any:
+        async with metrics_of(scene.port) as metrics:
+            return await asyncio.gather(*(metrics.read(query, 5.0, 1.0) for query in queries))
+
+    stamped, pods = asyncio.run(run())
+    assert isinstance(stamped, Unknown)
+    assert stamped.reason is Reason.METRIC_STALE
+    assert pods == Value(2.0)
 
 
 def test_a_dead_target_is_never_read_as_no_demand(scene):
@@ -228,6 +285,22 @@ def test_a_dead_target_is_never_read_as_no_demand(scene):
         reading = read(scene, query, limit_s)
         assert isinstance(reading, Unknown), query
         assert reading.reason is Reason.METRIC_STALE
+
+    living, dead = asyncio.run(read_together(scene, 20.0))
+    assert isinstance(living, Value)
+    assert isinstance(dead, Value)
+    living, dead = asyncio.run(read_together(scene, 5.0))
+    assert isinstance(living, Value)
+    assert isinstance(dead, Unknown)
+    assert dead.reason is Reason.METRIC_STALE
+
+
+async def read_together(scene: Scene, stale_after_s: float) -> Any:
+    """Both exporters' rates by one query, the dead one's sinking."""
+    names = '__name__=~"(steady|mortal)_requests_total"'
+    queries = [f'sum(rate({{{names},job="{job}"}}[1m]))' for job in ("steady", "mortal")]
+    async with metrics_of(scene.port) as metrics:
+        return await asyncio.gather(*(metrics.read(query, stale_after_s, 1.0) for query in queries))
 
 
 async def watch_the_dead(scene: Scene, died_s: float, queries: tuple[str, ...]) -> None:

@@ -1,39 +1,29 @@
-"""The dry-run: `reconcile` against the simulator, with an exact HPA and the clairvoyant beside it on the same demand.
-
-The only place where controller meets sim.
-"""
+"""The command line's dry-run: one policy over a load in the simulator, beside an exact HPA and the clairvoyant."""
 
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from controller.crd.resource import PolicyResource
+from controller.dryrun.simulated import SimulatedWorkload, TwinHpa, params_for
 from controller.frame import Frame
 from controller.policy_choice import policy_named
-from controller.ports import Ports, Scale, Target
+from controller.ports import Ports, Target
 from controller.reconcile import reconcile
 from scaling.decide import remember
-from scaling.decision import Decision, Reason
-from scaling.hpa import HpaSettings, HpaSpec, HpaState, Metric, MetricKind, Workload
-from scaling.hpa import reconcile as sync_hpa
-from scaling.observation import Reading, Unknown, Value
+from scaling.decision import Decision
 from scaling.policy import Policy
-from scaling.spec import ScalingSpec
 from scaling.workload import STEP_S
 from sim.clairvoyant import CERTAIN, clairvoyant_replicas, needed_replicas
-from sim.cluster import begin_cluster, begin_metrics, capacity_rps, draw, new_cluster, new_params, transition
-from sim.latency import latency_quantile_s
+from sim.cluster import begin_metrics, capacity_rps, draw
 from sim.measures import PolicyRun, Run
 
 Watcher = Callable[[Frame], None]
 Series = NDArray[np.float64]
 
-OBJECTIVE_IN_SERVICE_TIMES = 10.0
-"""Simulated requests take a tenth of the objective, so that a pod with room is never late (chosen)."""
 HPA_SYNC_S = 15.0
 """Source: kube-controller-manager --horizontal-pod-autoscaler-sync-period, default 15 s (Kubernetes v1.34)."""
 
@@ -56,72 +46,6 @@ def run_policy(
     """
     chosen = policy or policy_named(resource.spec.policy_name)
     return asyncio.run(_Rehearsal(resource, chosen, load, seed).run(on_frame))
-
-
-class SimulatedWorkload:
-    """A simulated cluster as the world of one target: the dry-run's side of both ports."""
-
-    def __init__(self, params: dict[str, float], replicas: int, demand_per_request: float, reads_bad: bool) -> None:
-        self.params = params
-        self.cluster = new_cluster()
-        begin_cluster(self.cluster, replicas, params)
-        self.wanted = replicas
-        self.backlog_before = 0.0
-        self.demand_per_request = demand_per_request
-        self.reads_bad = reads_bad
-
-    async def demand(self, target: Target, now_s: float) -> Reading:
-        """What the demand query would answer now."""
-        return self.reading()
-
-    async def bad_ratio(self, target: Target, now_s: float) -> float | None:
-        """What the bad-share query would answer now, where the resource has one."""
-        return float(self.cluster["metric_bad_ratio"]) if self.reads_bad else None
-
-    async def scale(self, target: Target) -> Scale:
-        """The simulated /scale."""
-        return Scale(self.wanted, self.cluster["ready"])
-
-    async def set_replicas(self, target: Target, replicas: int) -> None:
-        """Patch the simulated /scale; the pods follow in the next step."""
-        self.wanted = replicas
-
-    def reading(self) -> Reading:
-        """The simulated metric, in the demand query's unit."""
-        if self.cluster["metric_missing"]:
-            return Unknown(Reason.METRIC_EMPTY, "the simulated query answered an empty vector")
-        return Value(self.cluster["metric_rps"] * self.demand_per_request)
-
-    def pass_step(self, requests_rps: float, draws: Any) -> None:
-        """Let one step pass."""
-        self.backlog_before = self.cluster["backlog"]
-        transition(self.cluster, self.wanted, requests_rps, self.params, draws)
-
-    def latency_p95_s(self, requests_rps: float) -> float:
-        """95 % of this step's requests were faster."""
-        c, p = self.cluster, self.params
-        queue = (self.backlog_before, c["ready"], p["workers"], p["service_s"])
-        return float(latency_quantile_s(0.95, requests_rps, *queue, p["timeout_s"], p["variability"], p["step_s"]))
-
-
-class TwinHpa:
-    """An HPA with the resource's own bounds, target and behavior, on a simulated cluster of its own."""
-
-    def __init__(self, spec: ScalingSpec, world: SimulatedWorkload) -> None:
-        self.spec, self.world = spec, world
-        self.state, self.settings = HpaState(), HpaSettings()
-
-    def sync(self, now_s: float) -> None:
-        """One sync of the exact algorithm on the simulated metric."""
-        reading = self.world.reading()
-        values = (round(reading.value * 1000),) if isinstance(reading, Value) else None
-        metric = Metric(MetricKind.EXTERNAL_AVERAGE_VALUE, max(1, round(self.spec.target_per_replica * 1000)), values)
-        spec = HpaSpec(self.spec.max_replicas, (metric,), self.spec.min_replicas, self.spec.behavior)
-        workload = Workload(self.world.wanted, self.world.cluster["replicas"], "app=simulated")
-        outcome = sync_hpa(spec, workload, self.state, self.settings, now_s)
-        self.state = outcome.state
-        if outcome.desired_replicas is not None:
-            self.world.wanted = outcome.desired_replicas
 
 
 @dataclass
@@ -164,12 +88,7 @@ class _Rehearsal:
     def __init__(self, resource: PolicyResource, policy: Policy, load: Load, seed: int) -> None:
         spec, demand = resource.spec, load.demand
         self.target, self.policy = Target(resource), policy
-        self.params = new_params(
-            step_s=load.step_s,
-            objective_s=spec.objective_s,
-            service_s=spec.objective_s / OBJECTIVE_IN_SERVICE_TIMES,
-            **({} if spec.startup_s is None else {"startup_s": spec.startup_s}),
-        )
+        self.params = params_for(spec, load.step_s)
         self.demand, self.step_s = demand, load.step_s
         self.demand_per_request = spec.stated_capacity / capacity_rps(self.params)
         self.requests_rps = demand / self.demand_per_request
@@ -199,7 +118,10 @@ class _Rehearsal:
         now_s = step * self.step_s
         due = step > 0 and _is_due(now_s, self.step_s, self.target.resource.spec.interval_s)
         if due:
-            self.decisions.extend(await reconcile([self.target], ports, self.policy, now_s))
+            (outcome,) = await reconcile([self.target], ports, self.policy, now_s)
+            if outcome.decision is None:
+                raise RuntimeError(outcome.failure)  # nobody else here whose decision could be kept
+            self.decisions.append(outcome.decision)
         if step > 0 and _is_due(now_s, self.step_s, HPA_SYNC_S):
             self.hpa.sync(now_s)
         self.ideal.wanted = int(self.clairvoyant[step])

@@ -1,18 +1,18 @@
 """The dry-run is the operator's decision code on the simulator, with an honest HPA beside it."""
 
 import asyncio
-import dataclasses
 
 import numpy as np
 import pytest
 
 from controller.crd.resource import parse_policy
-from controller.dryrun import Load, SimulatedWorkload, TwinHpa, run_policy
+from controller.dryrun.rehearsal import Load, run_policy
+from controller.dryrun.simulated import SimulatedWorkload, TwinHpa
 from controller.frame import Frame
 from controller.ports import Ports, Target
 from controller.reconcile import reconcile
 from scaling.decision import Action, Reason
-from scaling.observation import Unknown, Value
+from scaling.observation import Unknown
 from scaling.policy import RULES
 from scaling.spec import ScalingSpec
 from sim.cluster import begin_metrics, new_params
@@ -131,44 +131,9 @@ def test_a_gap_in_the_metric_is_unknown_and_holds_both_sides():
     world.cluster["metric_missing"] = 1
     assert isinstance(world.reading(), Unknown)
     target = Target(a_resource())
-    (decision,) = asyncio.run(reconcile([target], Ports(world, world), RULES["snvt"], 15.0))
-    assert (decision.action, decision.reasons) == (Action.HOLD, (Reason.METRIC_EMPTY,))
+    (outcome,) = asyncio.run(reconcile([target], Ports(world, world), RULES["snvt"], 15.0))
+    assert outcome.decision is not None
+    assert (outcome.decision.action, outcome.decision.reasons) == (Action.HOLD, (Reason.METRIC_EMPTY,))
     hpa = TwinHpa(ScalingSpec(max_replicas=40, target_per_replica=1.0), world)
     hpa.sync(15.0)
     assert world.wanted == 5
-
-
-def test_only_changes_are_written():
-    class Refusing(SimulatedWorkload):
-        async def set_replicas(self, target, replicas):
-            raise AssertionError(f"wrote {replicas}")
-
-    world = Refusing(new_params(), 3, 1.0, reads_bad=False)
-    begin_metrics(world.cluster, 240.0)
-    assert world.reading() == Value(240.0)
-    target = Target(a_resource(minReplicas=3, maxReplicas=3))
-    (decision,) = asyncio.run(reconcile([target], Ports(world, world), RULES["snvt"], 15.0))
-    assert decision.action is Action.HOLD
-
-
-def test_one_targets_missing_metric_leaves_the_others_alone():
-    worlds = {"web": a_world(), "api": a_world()}
-    worlds["web"].cluster["metric_missing"] = 1
-
-    class Both:
-        async def demand(self, target, now_s):
-            return await worlds[target.resource.name].demand(target, now_s)
-
-        async def bad_ratio(self, target, now_s):
-            return None
-
-        async def scale(self, target):
-            return await worlds[target.resource.name].scale(target)
-
-        async def set_replicas(self, target, replicas):
-            await worlds[target.resource.name].set_replicas(target, replicas)
-
-    targets = [Target(a_resource()), Target(dataclasses.replace(a_resource(), name="api"))]
-    decisions = asyncio.run(reconcile(targets, Ports(Both(), Both()), RULES["snvt"], 15.0))
-    assert decisions[0].reasons == (Reason.METRIC_EMPTY,)
-    assert decisions[1].demand == 100.0

@@ -1,0 +1,137 @@
+"""What is sent to Prometheus for the questions of one turn: one query for all that can share it, or one for each.
+
+Owns who is asked together and what a failure of a shared query means: it falls on all of its members, unless Prometheus
+refuses the query itself. Then each is asked by itself, at once and for a while, so that one that is too heavy or of a
+form that this server does not take cannot blind the others.
+"""
+
+import asyncio
+import logging
+import math
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import NamedTuple, TypeVar
+
+from controller.prometheus.answer import Ages, Rows, parse_ages, parse_reading, parse_readings, parse_shared_ages
+from controller.prometheus.grouping import SharedQuery, by, shape_of, shared_query
+from controller.prometheus.http import PrometheusHttp, QueryRefused
+from controller.prometheus.once import Parcel
+from controller.prometheus.promql import selectors
+from controller.prometheus.sample_age import age_query
+from scaling.observation import Reading, Unknown
+
+MOST_SHARED = 500
+"""Queries in one (chosen): some 40 KiB of text and of answer each, both far within what servers take."""
+
+MOST_ROWS = 2000
+"""Rows that an answer may have, an age query giving one a selector: within `http.MOST_BYTES` at 500 bytes each."""
+
+ALONE_S = 600.0
+"""How long members of a refused query are asked one by one (chosen): Prometheus' limits do not change by the minute."""
+
+log = logging.getLogger(__name__)
+
+A = TypeVar("A")
+
+
+class Question(NamedTuple):
+    """A query, asked for its number, or with a limit for the ages of its samples."""
+
+    query: str
+    stale_after_s: float | None = None
+
+
+class Asker:
+    """Asks one Prometheus the questions of a tick."""
+
+    def __init__(self, http: PrometheusHttp) -> None:
+        self._http = http
+        self._alone_until_s: dict[str, float] = {}
+
+    def readings(self, questions: Sequence[Question], now_s: float) -> Sequence[Parcel[Question, Reading]]:
+        """Ask for the numbers."""
+        return [(parcel, self._ask_readings(parcel, now_s)) for parcel in self._parcels(questions, 1, now_s)]
+
+    def ages(self, questions: Sequence[Question], now_s: float) -> Sequence[Parcel[Question, Ages | Unknown]]:
+        """Ask for the ages of the newest samples behind queries that read some."""
+        return [(parcel, self._ask_ages(parcel, now_s)) for parcel in self._parcels(questions, None, now_s)]
+
+    def _parcels(self, questions: Sequence[Question], rows: int | None, now_s: float) -> Iterator[list[Question]]:
+        """Questions that share a query; `rows`: how many its answer has for each, None for one a selector."""
+        groups: dict[object, list[Question]] = defaultdict(list)
+        for question in questions:
+            shape = None if self._is_alone(question.query, now_s) else shape_of(question.query)
+            groups[(shape.key, question.stale_after_s) if shape else question].append(question)
+        for group in groups.values():
+            shape = shape_of(group[0].query)
+            each = rows or (shape.selectors if shape else 1)
+            size = max(1, min(MOST_SHARED, MOST_ROWS // each))
+            yield from (group[start : start + size] for start in range(0, len(group), size))
+
+    async def _ask_readings(self, questions: Sequence[Question], now_s: float) -> Sequence[Reading]:
+        if len(questions) == 1:
+            return [await self._reading(questions[0])]
+        shared = _shared(questions)
+        found = await self._rows(shared.text, shared.labels, parse_readings)
+        return await self._dealt(questions, shared, found, self._reading, now_s)
+
+    async def _ask_ages(self, questions: Sequence[Question], now_s: float) -> Sequence[Ages | Unknown]:
+        if len(questions) == 1:
+            return [await self._age(questions[0])]
+        shared = _shared(questions)
+        text = _age_query(shared.text, questions[0].stale_after_s, by(shared.labels))
+        found = await self._rows(text, shared.labels, parse_shared_ages)
+        return await self._dealt(questions, shared, found, self._age, now_s)
+
+    async def _reading(self, question: Question) -> Reading:
+        body = await self._instant(question.query)
+        return parse_reading(body) if isinstance(body, bytes) else Unknown(body.reason, body.message)
+
+    async def _age(self, question: Question) -> Ages | Unknown:
+        body = await self._instant(_age_query(question.query, question.stale_after_s))
+        return parse_ages(body) if isinstance(body, bytes) else Unknown(body.reason, body.message)
+
+    async def _rows(
+        self, text: str, labels: Sequence[str], parse: Callable[[bytes, Sequence[str]], Rows[A] | Unknown]
+    ) -> Rows[A] | Unknown:
+        body = await self._instant(text)
+        return parse(body, labels) if isinstance(body, bytes) else body
+
+    async def _dealt(
+        self,
+        questions: Sequence[Question],
+        shared: SharedQuery,
+        found: Rows[A] | Unknown,
+        ask: Callable[[Question], Awaitable[A]],
+        now_s: float,
+    ) -> Sequence[A | Unknown]:
+        """Each question's part of an answer; where the query was refused, what each is answered by itself."""
+        if isinstance(found, QueryRefused):
+            log.info("asking %d queries one by one for %g s: %s", len(questions), ALONE_S, found.message)
+            self._part(questions, now_s)
+            return await asyncio.gather(*(ask(question) for question in questions))
+        if isinstance(found, Unknown):
+            return [found] * len(questions)
+        return [found.of(row) for row in shared.rows]
+
+    def _part(self, questions: Sequence[Question], now_s: float) -> None:
+        """Let queries be asked by themselves from now on; those whose time is over are forgotten."""
+        kept = {query: until_s for query, until_s in self._alone_until_s.items() if now_s < until_s}
+        self._alone_until_s = kept | {question.query: now_s + ALONE_S for question in questions}
+
+    def _is_alone(self, query: str, now_s: float) -> bool:
+        return now_s < self._alone_until_s.get(query, -math.inf) <= now_s + ALONE_S
+
+    async def _instant(self, query: str) -> bytes | Unknown:
+        """Ask as of the server's own now: a clock of ours that is ahead would find no samples, and call them gone."""
+        return await self._http.post("query", {"query": query}, self._http.settings.deadline_s)
+
+
+def _shared(questions: Sequence[Question]) -> SharedQuery:
+    shapes = (shape_of(question.query) for question in questions)
+    return shared_query([shape for shape in shapes if shape is not None])
+
+
+def _age_query(query: str, stale_after_s: float | None, by_clause: str = "") -> str:
+    assert stale_after_s is not None
+    return age_query(selectors(query), stale_after_s, by_clause)

@@ -1,0 +1,170 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controller.prometheus.grouping import shape_of
+from controller.prometheus.presets import (
+    PARAMETERS,
+    LabelValue,
+    Preset,
+    PresetKind,
+    Subject,
+    bad_ratio_query,
+    demand_query,
+)
+from controller.prometheus.promql import selectors
+from scaling.errors import InputError
+
+WEB = Subject("shop", "Deployment", "web")
+HASH = "[bcdfghjklmnpqrstvwxz2456789]"
+
+
+def a_preset(kind, **changes):
+    needed = {name: "web" for name, parameter in PARAMETERS.items() if parameter.required and kind in parameter.kinds}
+    return Preset(kind=PresetKind(kind), **{**needed, **changes})
+
+
+def demand(kind, subject=WEB, **changes):
+    return demand_query(a_preset(kind, **changes), subject)
+
+
+def bad_ratio(kind, objective_s=0.25, **changes):
+    return bad_ratio_query(a_preset(kind, **changes), WEB, objective_s)
+
+
+@pytest.mark.parametrize(
+    ("query", "written"),
+    [
+        (
+            demand("NginxIngress", ingress="front", service="web"),
+            'sum(rate(nginx_ingress_controller_requests{exported_namespace="shop",ingress="front",exported_service="web"}[1m]))',
+        ),
+        (
+            demand("NginxIngress", honor_labels=True, service="web", window_s=90.0),
+            'sum(rate(nginx_ingress_controller_requests{namespace="shop",ingress="web",service="web"}[90s]))',
+        ),
+        (
+            demand("Istio"),
+            'sum(rate(istio_requests_total{reporter="destination",destination_workload_namespace="shop",'
+            'destination_workload="web"}[1m]))',
+        ),
+        (
+            demand("Istio", service="web"),
+            'sum(rate(istio_requests_total{reporter="destination",destination_service_namespace="shop",'
+            'destination_service_name="web"}[1m]))',
+        ),
+        (
+            demand("Envoy", cluster="httproute/shop/web/rule/0"),
+            'sum(rate(envoy_cluster_upstream_rq_total{envoy_cluster_name="httproute/shop/web/rule/0"}[1m]))',
+        ),
+        (demand("HttpMetrics"), 'sum(rate(http_requests_total{namespace="shop",service="web"}[1m]))'),
+        (
+            demand("HttpMetrics", metric="hits_total", labels=(LabelValue("job", 'a"b\\'),)),
+            'sum(rate(hits_total{job="a\\"b\\\\"}[1m]))',
+        ),
+        (
+            demand("CpuUsage"),
+            'sum(rate(container_cpu_usage_seconds_total{namespace="shop",'
+            f'pod=~"web-{HASH}{{1,10}}-{HASH}{{5}}",container!="",container!="POD"}}[1m]))',
+        ),
+        (
+            demand("CpuUsage", Subject("shop", "StatefulSet", "db.eu"), container="db"),
+            'sum(rate(container_cpu_usage_seconds_total{namespace="shop",pod=~"db\\\\.eu-[0-9]+",container="db"}[1m]))',
+        ),
+        (
+            demand("RabbitMQ", queue_name="orders", vhost_name="/", labels=(LabelValue("cluster", "eu"),)),
+            'sum(rabbitmq_detailed_queue_messages_ready{vhost="/",queue="orders",cluster="eu"})',
+        ),
+        (demand("Kafka", topic="t"), 'sum(kafka_consumergroup_lag{consumergroup="web",topic="t"})'),
+    ],
+)
+def test_demand_is_asked_for_as_the_exporter_names_it(query, written):
+    assert query == written
+
+
+@pytest.mark.parametrize(
+    ("query", "written"),
+    [
+        (
+            bad_ratio("HttpMetrics"),
+            '1 - sum(rate(http_requests_total{namespace="shop",service="web",code=~"[1-4].."}[1m]))'
+            ' / sum(rate(http_requests_total{namespace="shop",service="web"}[1m]))',
+        ),
+        (
+            bad_ratio("HttpMetrics", metric="http_server_request_duration_seconds_count", objective_s=0.3),
+            '1 - sum(rate(http_server_request_duration_seconds_bucket{namespace="shop",service="web",'
+            'http_response_status_code=~"[1-4]..",le="0.25"}[1m]))'
+            ' / sum(rate(http_server_request_duration_seconds_count{namespace="shop",service="web"}[1m]))',
+        ),
+        (
+            bad_ratio("HttpMetrics", metric="my_seconds_count", status_label="status", objective_s=0.3),
+            '1 - sum(rate(my_seconds_bucket{namespace="shop",service="web",status=~"[1-4]..",le="0.3"}[1m]))'
+            ' / sum(rate(my_seconds_count{namespace="shop",service="web"}[1m]))',
+        ),
+        (
+            bad_ratio("Envoy"),
+            '(1 - sum(rate(envoy_cluster_upstream_rq_xx{envoy_cluster_name="web",'
+            'envoy_response_code_class=~"[1-4]"}[1m]))'
+            ' / sum(rate(envoy_cluster_upstream_rq_xx{envoy_cluster_name="web"}[1m])))'
+            ' + (1 - sum(rate(envoy_cluster_upstream_rq_time_bucket{envoy_cluster_name="web",le=~"250|250\\\\.0"}[1m]))'
+            ' / sum(rate(envoy_cluster_upstream_rq_time_count{envoy_cluster_name="web"}[1m])))',
+        ),
+        (bad_ratio("CpuUsage"), None),
+        (bad_ratio("RabbitMQ"), None),
+        (bad_ratio("Kafka"), None),
+    ],
+)
+def test_a_bad_request_failed_or_took_too_long(query, written):
+    assert query == written
+
+
+@pytest.mark.parametrize(
+    ("kind", "objective_s", "bucket"),
+    [
+        ("NginxIngress", 0.25, 'le="0.25"'),
+        ("NginxIngress", 0.26, 'le="0.25"'),
+        ("NginxIngress", 1.0, 'le=~"1|1\\\\.0"'),
+        ("NginxIngress", 300.0, 'le=~"10|10\\\\.0"'),
+        ("Istio", 0.25, 'le=~"250|250\\\\.0"'),
+        ("Istio", 0.001, 'le=~"1|1\\\\.0"'),
+    ],
+)
+def test_late_is_what_the_last_bucket_within_the_objective_leaves_out(kind, objective_s, bucket):
+    assert f'[1-4]..",{bucket}' in bad_ratio(kind, objective_s)
+
+
+def test_an_objective_below_every_bucket_leaves_the_failed():
+    assert "le=" not in bad_ratio("NginxIngress", 0.001)
+    assert "nginx_ingress_controller_requests" in bad_ratio("NginxIngress", 0.001)
+
+
+@pytest.mark.parametrize(
+    ("wishes", "message"),
+    [
+        ({"kind": PresetKind.ENVOY}, "spec.demand.preset.cluster is required for kind Envoy, but missing"),
+        ({"kind": PresetKind.ISTIO, "topic": "t"}, "spec.demand.preset.topic: goes with kind Kafka, not Istio"),
+    ],
+)
+def test_a_parameter_of_another_kind_is_refused(wishes, message):
+    with pytest.raises(InputError) as caught:
+        Preset(**wishes)
+    assert str(caught.value) == message
+
+
+@given(st.sampled_from(["queue_name", "vhost_name"]), st.text(alphabet=st.characters(categories=["L", "P", "S", "N"])))
+def test_no_name_leaves_its_quotes(name, text):
+    query = demand("RabbitMQ", **{name: text})
+    (selector,) = selectors(query)
+    assert query == f"sum({selector.text})"
+
+
+@pytest.mark.parametrize("kind", PresetKind)
+def test_what_presets_ask_can_be_asked_together(kind):
+    other = Subject("shop", "Deployment", "api")
+    one, two = (demand_query(a_preset(kind), subject) for subject in (WEB, other))
+    shapes = shape_of(one), shape_of(two)
+    assert None not in shapes
+    if kind is not PresetKind.CPU_USAGE:  # whose pods are found by a pattern
+        assert len({shape.key for shape in shapes if shape}) == 1
+    bad = bad_ratio_query(a_preset(kind), WEB, 0.25)
+    assert bad is None or shape_of(bad) is not None

@@ -1,0 +1,184 @@
+"""One tick over many targets: what each one's decision rests on, what is written, and whom a failure touches."""
+
+import asyncio
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from controller.crd.resource import parse_policy
+from controller.ports import Ports, Refused, Scale, Target
+from controller.reconcile import in_parts, reconcile
+from scaling.decision import Action, Reason
+from scaling.observation import Reading, Unknown, Value
+from scaling.policy import RULES
+
+GONE = Refused("TargetNotFound", "shop/api: no such Deployment")
+NOT_THE_SAME = Refused("ScaleChanged", "shop/web: the scale is no longer the one that was seen")
+
+
+def a_target(name="web", **spec):
+    body = {
+        "apiVersion": "forescale.dev/v1alpha1",
+        "kind": "ScalingPolicy",
+        "metadata": {"name": name, "namespace": "shop"},
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
+            "maxReplicas": 40,
+            "demand": {"targetPerReplica": "70"},
+            **spec,
+        },
+    }
+    return Target(parse_policy(body))
+
+
+@dataclass
+class World:
+    """Both ports in memory: 280 rps on two ready replicas, for which the reference rule wants four."""
+
+    readings: dict[str, Reading] = field(default_factory=dict)
+    scales: dict[str, Scale | Refused] = field(default_factory=dict)
+    unhealthy: frozenset[str] = frozenset()
+    write: Refused | None = None
+    written: dict[str, int] = field(default_factory=dict)
+
+    async def demand(self, target, now_s):
+        return self.readings.get(target.resource.name, Value(280.0))
+
+    async def bad_ratio(self, target, now_s):
+        return None
+
+    async def healthy(self, target, now_s):
+        return target.resource.name not in self.unhealthy
+
+    async def scale(self, target, now_s):
+        return self.scales.get(target.resource.name, Scale(2, 2))
+
+    async def set_replicas(self, target, seen, replicas):
+        if self.write is None:
+            self.written[target.resource.name] = replicas
+        return self.write
+
+
+def one_tick(world, *targets, policy=RULES["hpa"]):
+    """Outcomes in the order of the targets: who comes first in a tick is nobody's promise."""
+    outcomes = asyncio.run(reconcile(targets, Ports(world, world), policy, 15.0))
+    assert len(outcomes) == len(targets)
+    return sorted(outcomes, key=lambda outcome: targets.index(outcome.target))
+
+
+def test_what_is_decided_is_written():
+    world = World()
+    (outcome,) = one_tick(world, a_target())
+    assert outcome.decision is not None
+    assert (outcome.decision.action, outcome.decision.final_replicas) == (Action.ADD, 4)
+    assert outcome.changed
+    assert world.written == {"web": 4}
+
+
+def test_only_changes_are_written():
+    world = World(readings={"web": Value(140.0)})
+    (outcome,) = one_tick(world, a_target())
+    assert outcome.decision is not None
+    assert outcome.decision.action is Action.HOLD
+    assert (outcome.acts, outcome.changed, world.written) == (False, False, {})
+
+
+def test_shadow_decides_and_is_never_written():
+    world = World()
+    (outcome,) = one_tick(world, a_target(mode="Shadow"))
+    assert outcome.decision is not None
+    assert outcome.decision.final_replicas == 4
+    assert (outcome.acts, world.written) == (False, {})
+
+
+def test_a_policy_that_was_replaced_while_it_was_decided_on_writes_nothing():
+    world, target = World(), a_target()
+    target.superseded = True
+    (outcome,) = one_tick(world, target)
+    assert outcome.decision is not None
+    assert (outcome.acts, world.written) == (False, {})
+
+
+def test_the_wishes_of_this_moment_count_and_not_those_of_the_resource():
+    world, target = World(), a_target()
+    target.spec = replace(target.spec, max_replicas=3)
+    one_tick(world, target)
+    assert world.written == {"web": 3}
+
+
+def test_one_targets_missing_metric_leaves_the_others_alone():
+    world = World(readings={"web": Unknown(Reason.METRIC_EMPTY)})
+    web, api = one_tick(world, a_target(), a_target("api"))
+    assert web.decision is not None
+    assert web.decision.reasons == (Reason.METRIC_EMPTY,)
+    assert api.changed
+    assert world.written == {"api": 4}
+
+
+def test_without_a_scale_there_is_no_decision_and_the_others_have_theirs():
+    world = World(scales={"api": GONE})
+    api, web = one_tick(world, a_target("api"), a_target())
+    assert (api.scale, api.reading) == (GONE, Value(280.0))
+    assert (api.observation, api.decision, api.acts) == (None, None, False)
+    assert world.written == {"web": 4}
+    assert web.changed
+
+
+def test_a_target_that_cannot_be_decided_keeps_no_other_from_its_decision(caplog):
+    world, broken = World(scales={"api": GONE}), a_target("broken")
+    broken.state.memory["recent"] = None
+    outcomes = one_tick(world, a_target(), broken, a_target("api"), a_target("shop"))
+    assert [outcome.decision is None for outcome in outcomes] == [False, True, True, False]
+    assert outcomes[1].failure.startswith("TypeError: ")
+    assert outcomes[1].acts is False
+    assert "no decision for shop/broken" in caplog.text
+    assert world.written == {"web": 4, "shop": 4}
+
+
+def test_a_source_that_hangs_holds_up_no_other_target():
+    class Hanging(World):
+        async def demand(self, target, now_s):
+            if target.resource.name == "slow":
+                await answered.wait()
+            return await super().demand(target, now_s)
+
+    async def names_in_parts():
+        parts = []
+        async for part in in_parts([a_target("slow"), a_target()], Ports(world, world), RULES["hpa"], 15.0, 0.01):
+            parts.append([outcome.target.resource.name for outcome in part])
+            answered.set()
+        return [names for names in parts if names]
+
+    world, answered = Hanging(readings={"web": Value(140.0)}), asyncio.Event()
+    assert asyncio.run(names_in_parts()) == [["web"], ["slow"]]
+
+
+@pytest.mark.parametrize(
+    ("mine", "scales", "unhealthy", "holds"),
+    [
+        ((), (), frozenset(), ()),
+        ((Reason.NO_SCALE_DOWN,), (), frozenset(), (Reason.NO_SCALE_DOWN,)),
+        ((), (Reason.ROLLOUT,), frozenset(), (Reason.ROLLOUT,)),
+        ((), (), frozenset({"web"}), (Reason.UNHEALTHY,)),
+        (
+            (Reason.FROZEN,),
+            (Reason.CONFLICT,),
+            frozenset({"web"}),
+            (Reason.FROZEN, Reason.CONFLICT, Reason.UNHEALTHY),
+        ),
+    ],
+)
+def test_whatever_holds_a_target_is_observed(mine, scales, unhealthy, holds):
+    world, target = World(scales={"web": Scale(2, 2, scales)}, unhealthy=unhealthy), a_target()
+    target.holds = mine
+    (outcome,) = one_tick(world, target)
+    assert outcome.observation is not None
+    assert outcome.observation.holds == holds
+
+
+def test_a_write_that_is_refused_stays_in_the_outcome():
+    world = World(write=NOT_THE_SAME)
+    (outcome,) = one_tick(world, a_target())
+    assert outcome.decision is not None
+    assert outcome.decision.action is Action.ADD
+    assert (outcome.write, outcome.acts, outcome.changed) == (NOT_THE_SAME, True, False)
