@@ -1,0 +1,188 @@
+"""An outcome as the status of its ScalingPolicy, and whether the difference to what stands there is worth a write.
+
+Pure. Owns the fields and what is material; the conditions are in `conditions.py`, the schema that all of it fits is
+`controller.crd.status`. Writing is left to `reporter.py`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from controller.cluster.conditions import Facts, Said, conditions_of, merged
+from controller.crd.resource import Queries
+from controller.crd.status import fitting, rfc3339, time_of
+from controller.ports import Scale
+from controller.reconcile import Outcome
+from scaling.decision import Action, Decision, Reason
+
+Status = dict[str, Any]
+
+SPACING_S = 60.0
+"""Least time between two writes of sizes that nobody wrote: what a policy in Shadow would do changes with every reading
+(chosen)."""
+
+LASTING = (Reason.METRIC_EMPTY, Reason.METRIC_NAN, Reason.METRIC_STALE, Reason.METRIC_ERROR, Reason.FROZEN)
+"""Reasons that last and that no condition tells apart; others come and go with the load."""
+
+
+def status_of(outcome: Outcome, facts: Facts) -> Status:
+    """The status after an outcome."""
+    decision = outcome.decision
+    status = {
+        "observedGeneration": facts.generation,
+        **_sizes(outcome),
+        "lastScaleTime": rfc3339(facts.unix_s) if outcome.changed else _last_scale_time(facts),
+        "conditions": merged(conditions_of(outcome, facts), facts),
+        "lastDecision": None if decision is None else _last_decision(decision, facts),
+        "queries": _queries(outcome.target.resource.queries),
+    }
+    return _given(status)
+
+
+def invalid_status(problem: str, facts: Facts) -> Status:
+    """The status of a resource that cannot be read, which `problem` explains in one line: it is not served."""
+    said = {"Ready": Said("False", "InvalidSpec", problem)}
+    return _given(
+        {
+            "observedGeneration": facts.generation,
+            "lastScaleTime": _last_scale_time(facts),
+            "conditions": merged(said, facts),
+        }
+    )
+
+
+def is_material(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Whether a status is worth a write in place of the one before: what moves with every reading is not.
+
+    Sizes count at once where this policy wrote them, which `lastScaleTime` says.
+    """
+    if essence(before) != essence(after):
+        return True
+    moved = any(before.get(size) != after.get(size) for size in ("currentReplicas", "desiredReplicas"))
+    return moved and not 0 <= _decided_s(after) - _decided_s(before) < SPACING_S
+
+
+def essence(status: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What makes a status another one. It compares, and has a hash."""
+    said = sorted((str(each["type"]), each["status"], each["reason"]) for each in status.get("conditions", ()))
+    queries, reasons = status.get("queries", {}), status.get("lastDecision", {}).get("reasons", ())
+    lasting = tuple(reason for reason in LASTING if reason in reasons)
+    asked = queries.get("demand"), queries.get("badRatio")
+    return status.get("observedGeneration"), status.get("lastScaleTime"), asked, lasting, tuple(said)
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What a restart reads back from a status; None where it does not say."""
+
+    last_scale_s: float | None = None
+    """When this policy last changed the replicas, Unix time."""
+
+    last_action: Action | None = None
+    """What the decision that the status tells of did."""
+
+    replicas: int | None = None
+    """What it left the target at."""
+
+
+def restored(status: object, now_unix_s: float) -> Restored:
+    """Read back what outlives the operator; a time in the future is a clock's mistake or a forgery, and ignored."""
+    read = fitting(status)
+    decision = read.get("lastDecision", {})
+    happened = _past(decision.get("time"), now_unix_s) is not None and "action" in decision
+    return Restored(
+        last_scale_s=_past(read.get("lastScaleTime"), now_unix_s),
+        last_action=Action(decision["action"]) if happened else None,
+        replicas=read.get("currentReplicas"),
+    )
+
+
+def _past(text: object, now_unix_s: float) -> float | None:
+    when_s = time_of(text)
+    return when_s if when_s is not None and when_s <= now_unix_s else None
+
+
+def patch_of(status: Mapping[str, Any]) -> Status:
+    """The merge patch that leaves exactly this status: null for each field of the operator's that it does not have.
+
+    Source: https://www.rfc-editor.org/rfc/rfc7386 (a list is replaced whole, a null removes)
+    """
+    inner = {name: _nulled(status[name], fields) for name, fields in OPTIONAL.items() if name in status}
+    return {**dict.fromkeys((*FIELDS, *OPTIONAL)), **status, **inner}
+
+
+FIELDS = (
+    "observedGeneration",
+    "currentReplicas",
+    "desiredReplicas",
+    "referenceReplicas",
+    "lastScaleTime",
+    "conditions",
+)
+OPTIONAL = {
+    "lastDecision": ("proposedReplicas", "finalReplicas", "reasons", "band", "demand", "policy", "outOfDistribution"),
+    "queries": ("demand", "badRatio"),
+}
+"""Objects, and what may be absent from them."""
+
+
+def _nulled(value: Mapping[str, Any], fields: tuple[str, ...]) -> Status:
+    nulled = {**dict.fromkeys(fields), **value}
+    if nulled.get("policy") is not None:
+        nulled["policy"] = {"sha256": None, **nulled["policy"]}
+    return nulled
+
+
+def _sizes(outcome: Outcome) -> Status:
+    if not isinstance(outcome.scale, Scale):
+        return {}
+    decision = outcome.decision
+    if decision is None:
+        return {"currentReplicas": outcome.scale.replicas}
+    return {
+        "currentReplicas": decision.final_replicas if outcome.changed else decision.current_replicas,
+        "desiredReplicas": decision.final_replicas,
+        "referenceReplicas": decision.reference_replicas,
+    }
+
+
+def _last_scale_time(facts: Facts) -> str | None:
+    when = _past(facts.before.get("lastScaleTime"), facts.unix_s)
+    return None if when is None else rfc3339(when)
+
+
+def _last_decision(decision: Decision, facts: Facts) -> Status:
+    band = decision.band
+    return _given(
+        {
+            "time": rfc3339(facts.unix_s),
+            "action": decision.action.value,
+            "proposedReplicas": decision.proposed_replicas,
+            "finalReplicas": decision.final_replicas,
+            "reasons": [reason.value for reason in decision.reasons],
+            "band": None if band is None else {"lo": band.lo, "hi": band.hi},
+            "demand": None if decision.demand is None else quantity(decision.demand),
+            "policy": _given({"name": decision.policy_name, "sha256": facts.policy_sha256 or None}),
+            "outOfDistribution": list(decision.out_of_distribution) or None,
+        }
+    )
+
+
+def quantity(number: float) -> str:
+    """A number as a Kubernetes quantity, rounded to six digits.
+
+    Source: https://github.com/kubernetes/apimachinery/blob/v0.37.2/pkg/api/resource/quantity.go (decimal exponents)
+    """
+    return f"{number:.6g}".replace("e+", "e")
+
+
+def _queries(queries: Queries) -> Status | None:
+    return _given({"demand": queries.demand, "badRatio": queries.bad_ratio}) or None
+
+
+def _given(fields: Status) -> Status:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _decided_s(status: Mapping[str, Any]) -> float:
+    return time_of(status.get("lastDecision", {}).get("time")) or 0.0

@@ -1,0 +1,213 @@
+"""What the watches told of workloads: of each a small record, so that thousands cost neither requests nor memory.
+
+Owns what a Deployment's or StatefulSet's body means: replicas, readiness, whether a rollout is under way, who set the
+size. Who watches and relists is left to the caller, what is made of a record to `workloads.py` and `rivals.py`.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from sys import intern
+from typing import Any, NamedTuple
+
+from controller.crd.tables import TargetRef
+from controller.ports import Refused
+
+WATCHED = (("apps/v1", "Deployment"), ("apps/v1", "StatefulSet"))
+"""What nearly every target is. All others are asked for one by one: a watch on every kind there is would cost more."""
+
+ROLLING = frozenset({"NewReplicaSetCreated", "FoundNewReplicaSet", "ReplicaSetUpdated"})
+"""Reasons of a Deployment's Progressing condition until its newest template runs everywhere; a scaling alone leaves it
+at NewReplicaSetAvailable.
+
+Source: https://github.com/kubernetes/kubernetes/blob/v1.37.2/pkg/controller/deployment/progress.go
+"""
+
+DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
+
+
+class Manager(NamedTuple):
+    """Who set spec.replicas, as managedFields says."""
+
+    name: str
+    time: str
+    """UTC in whole seconds; sorts as text."""
+    subresource: str
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What is kept of a workload."""
+
+    uid: str
+    resource_version: str
+    """Fence of the next write."""
+    replicas: int
+    """Asked for, spec.replicas."""
+    ready: int
+    """Serving; of what is not watched, all that exist."""
+    selector: str
+    """Of its pods, as a query says it; empty where it is not known."""
+    rollout: bool = False
+    deleting: bool = False
+    """Asked to go, while its pods or a finalizer keep it."""
+    managers: tuple[Manager, ...] = ()
+
+
+class WatchedWorkloads:
+    """The workloads of the watched kinds, in the state that the latest event told."""
+
+    def __init__(
+        self,
+        kinds: Collection[tuple[str, str]] = WATCHED,
+        on_change: Callable[[str, str, str], None] = lambda namespace, kind, name: None,
+    ) -> None:
+        """`on_change` hears of everything that a decision can depend on, and of nothing else."""
+        self._of: dict[tuple[str, str], dict[str, Workload]] = {kind: {} for kind in kinds}
+        self._unseen: dict[tuple[str, str], set[str]] = {}
+        self._on_change = on_change
+
+    def __len__(self) -> int:
+        return sum(map(len, self._of.values()))
+
+    def watches(self, ref: TargetRef) -> bool:
+        """Whether what is said here of this kind is all there is to say."""
+        return (ref.api_version, ref.kind) in self._of
+
+    def find(self, namespace: str, ref: TargetRef) -> Workload | Refused:
+        """The workload of a watched kind; NotSynced until `keep` has said what there is."""
+        place = f"{namespace}/{ref.name}"
+        kind = ref.api_version, ref.kind
+        found = self._of[kind].get(place)
+        if found is not None:
+            return found
+        if kind not in self._unseen or place in self._unseen[kind]:
+            return Refused("NotSynced", f"the watch has not told of {ref.kind} {place} yet")
+        return Refused("TargetNotFound", f"{ref.kind} {place} does not exist")
+
+    def note(self, type_: str | None, body: Mapping[str, Any]) -> None:
+        """Take in an event; one that is older than what is known changes nothing."""
+        kind, meta = (body["apiVersion"], body["kind"]), body["metadata"]
+        if kind not in self._of:
+            return
+        place = f"{meta['namespace']}/{meta['name']}"
+        known = self._of[kind].get(place)
+        if type_ == "DELETED":
+            if known is not None and known.uid == meta["uid"]:
+                self._drop(kind, place)
+            return
+        if known is not None and type_ is not None and not is_newer(meta["resourceVersion"], known.resource_version):
+            return  # a listing is believed whatever its version: a restored cluster counts from an earlier one
+        self._put(kind, place, read_workload(body))
+
+    def known(self, api_version: str, kind: str) -> frozenset[str]:
+        """The uids of all that is known of a kind: what `keep` wants to have been told before it was listed."""
+        return frozenset(record.uid for record in self._of[api_version, kind].values())
+
+    def keep(self, api_version: str, kind: str, listed: Mapping[str, str], known_before: Collection[str]) -> None:
+        """Drop what a full listing (uid -> namespace/name) no longer has: a watch that was away missed its deletion.
+
+        `known_before`: `known` as it was before the listing, since what came while it was made is not in it.
+        """
+        records = self._of[api_version, kind]
+        gone = {place for place, record in records.items() if record.uid in known_before and record.uid not in listed}
+        for place in gone:
+            self._drop((api_version, kind), place)
+        self._unseen[api_version, kind] = set(listed.values()) - records.keys()
+
+    def _put(self, kind: tuple[str, str], place: str, record: Workload) -> None:
+        known = self._of[kind].get(place)
+        self._of[kind][place] = record
+        self._unseen.get(kind, set()).discard(place)
+        if known is None or _matters(known) != _matters(record):
+            self._tell(kind, place)
+
+    def _drop(self, kind: tuple[str, str], place: str) -> None:
+        del self._of[kind][place]
+        self._tell(kind, place)
+
+    def _tell(self, kind: tuple[str, str], place: str) -> None:
+        namespace, _, name = place.partition("/")
+        self._on_change(namespace, kind[1], name)
+
+
+def is_newer(version: str, than: str) -> bool:
+    """Whether a resourceVersion is the later of two; whole numbers can be compared, of others any change counts.
+
+    Source: https://github.com/kubernetes/apimachinery/blob/v0.37.2/pkg/util/resourceversion/resourceversion.go
+    """
+    if version.isdecimal() and than.isdecimal():
+        return int(version) > int(than)
+    return version != than
+
+
+def read_workload(body: Mapping[str, Any]) -> Workload:
+    """The record of a Deployment, a StatefulSet, or what is built like them."""
+    meta, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
+    rolls = stateful_set_rolls if body["kind"] == "StatefulSet" else deployment_rolls
+    return Workload(
+        uid=meta["uid"],
+        resource_version=meta["resourceVersion"],
+        replicas=spec.get("replicas", 1),
+        ready=status.get("readyReplicas", 0),
+        selector=intern(selector_query(spec.get("selector") or {})),
+        rollout=rolls(spec, status),
+        deleting="deletionTimestamp" in meta,
+        managers=tuple(_managers(meta.get("managedFields") or ())),
+    )
+
+
+def deployment_rolls(spec: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
+    """Whether a rollout is in progress: as `kubectl rollout status` has it, but a scaling is none.
+
+    Pods of an older template are left, or the controller says that the newest has not run everywhere yet. A rollout
+    past its deadline has failed and is over. A template that the controller has not seen yet has moved no pod.
+
+    Source: https://github.com/kubernetes/kubectl/blob/v0.37.2/pkg/polymorphichelpers/rollout_status.go
+    """
+    conditions = status.get("conditions") or ()
+    progress = next((each.get("reason") for each in conditions if each["type"] == "Progressing"), None)
+    if progress == DEADLINE_EXCEEDED:
+        return False
+    return progress in ROLLING or _old_pods(status) > 0
+
+
+def stateful_set_rolls(spec: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
+    """The same of a StatefulSet; those that a partition keeps as they are count as done, and OnDelete never rolls."""
+    strategy = spec.get("updateStrategy") or {}
+    if strategy.get("type") == "OnDelete" or status.get("updateRevision") == status.get("currentRevision"):
+        return False
+    partition = (strategy.get("rollingUpdate") or {}).get("partition") or 0
+    return _old_pods(status) > partition
+
+
+def selector_query(selector: Mapping[str, Any]) -> str:
+    """A label selector in the form of a query; empty where it selects nothing in particular."""
+    equal = [f"{label}={value}" for label, value in (selector.get("matchLabels") or {}).items()]
+    return ",".join(sorted(equal) + [_expression(each) for each in selector.get("matchExpressions") or ()])
+
+
+def _expression(requirement: Mapping[str, Any]) -> str:
+    label, values = str(requirement["key"]), ",".join(requirement.get("values") or ())
+    forms = {
+        "In": f"{label} in ({values})",
+        "NotIn": f"{label} notin ({values})",
+        "Exists": label,
+        "DoesNotExist": f"!{label}",
+    }
+    return forms[requirement["operator"]]
+
+
+def _old_pods(status: Mapping[str, Any]) -> int:
+    return int(status.get("replicas", 0)) - int(status.get("updatedReplicas", 0))
+
+
+def _managers(entries: Collection[Mapping[str, Any]]) -> list[Manager]:
+    return [
+        Manager(intern(entry.get("manager", "")), entry.get("time", ""), intern(entry.get("subresource", "")))
+        for entry in entries
+        if "f:replicas" in (entry.get("fieldsV1") or {}).get("f:spec", {})
+    ]
+
+
+def _matters(record: Workload) -> tuple[object, ...]:
+    return record.uid, record.replicas, record.ready, record.rollout, record.deleting

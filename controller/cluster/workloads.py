@@ -1,0 +1,277 @@
+"""Scales of real workloads: read from the watches where they tell, and written under two fences, the Lease and the
+resourceVersion.
+
+Owns reading and writing /scale; `ClusterWorkloads` is the only code that can patch one, and a dry run has no use for
+it. What a body means is left to `watched.py`, where a kind is served to `kinds.py`, who else writes to `rivals.py`.
+"""
+
+import asyncio
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from controller.cluster.api import ApiError
+from controller.cluster.kinds import Kinds, Reads, Scalable
+from controller.cluster.rivals import MANAGER, Rivals
+from controller.cluster.watched import WatchedWorkloads, Workload, is_newer
+from controller.crd.tables import TargetRef
+from controller.ports import Refused, Scale, Target
+from scaling.decision import Reason
+
+KEPT_S = 60.0
+"""How long a scale that nobody watches is believed: at 15 s intervals a quarter of the requests. Chosen; a write is
+fenced by the version that was read, whatever its age."""
+
+RETRY_S = 30.0
+"""How long a failed reading is left alone (chosen)."""
+
+FORBIDDEN_RETRY_S = 180.0
+"""How long what is forbidden is left alone: rights are given by people (chosen)."""
+
+WRITE_WITHIN_S = 4.0
+"""How long a write may wait for its turn and its answer. Another instance may write 15 s after our last renewal, and
+we believe in ours for 10 s of them: an allowed write has to be over in what is left (chosen, with 1 s to spare)."""
+
+CHANGED = "ChangedMeanwhile"
+
+Key = tuple[str, TargetRef]
+"""Namespace and target."""
+
+
+class Writes(Reads, Protocol):
+    """The API client with what writing a scale takes."""
+
+    async def patch(self, path: str, body: Mapping[str, Any], query: Mapping[str, str] = ...) -> dict[str, Any]:
+        """A merge patch; raises ApiError."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    until_s: float
+    answer: Workload | Refused
+
+
+class ReadOnlyWorkloads:
+    """Reads scales.
+
+    A Deployment's or StatefulSet's comes from the watch, without a request, also while the API server is away. Any
+    other kind's is asked for and kept a minute; its replicas that exist count as ready, since /scale knows no better.
+    """
+
+    def __init__(
+        self,
+        api: Reads,
+        watched: WatchedWorkloads,
+        kinds: Kinds,
+        rivals: Rivals,
+        on_new_target: Callable[[Target], None] = lambda target: None,
+    ) -> None:
+        """`on_new_target` hears, before the scale is returned, that a target is another object than it was: deleted and
+        made again, or another one named. What is remembered of its load belongs to the old one."""
+        self._reads, self._watched, self._kinds, self._rivals = api, watched, kinds, rivals
+        self._on_new_target = on_new_target
+        self._asked: dict[Key, _Kept] = {}
+        self._news: dict[Key, Workload] = {}
+        """What we wrote or were answered, until the watch has caught up."""
+        self._uids: dict[str, str] = {}
+
+    async def scale(self, target: Target, now_s: float) -> Scale | Refused:
+        """The target's present scale and what stands against a change; never older than our own last write."""
+        seen = await self._look_up(_key(target), now_s)
+        if isinstance(seen, Refused):
+            return seen
+        if self._uids.setdefault(target.name, seen.uid) != seen.uid:
+            self._uids[target.name] = seen.uid
+            self._rivals.forget(*_key(target))
+            self._on_new_target(target)
+        self._rivals.note_scale(*_key(target), seen, now_s)
+        return self._as_scale(target, seen, now_s)
+
+    def selector(self, target: Target) -> str:
+        """The query for the target's pods as last read; empty where it is not known."""
+        key = _key(target)
+        if self._watched.watches(key[1]):
+            seen: Workload | Refused | None = self._watched.find(*key)
+        else:
+            seen = self._asked[key].answer if key in self._asked else None
+        return seen.selector if isinstance(seen, Workload) else ""
+
+    def forget(self, target: Target) -> None:
+        """Drop all that is kept of a target that is no longer under care."""
+        key = _key(target)
+        self._asked.pop(key, None)
+        self._news.pop(key, None)
+        self._uids.pop(target.name, None)
+        self._rivals.forget(*key)
+
+    async def _look_up(self, key: Key, now_s: float) -> Workload | Refused:
+        seen = self._watched.find(*key) if self._watched.watches(key[1]) else await self._ask_or_keep(key, now_s)
+        if isinstance(seen, Refused):
+            return seen
+        if seen.deleting:
+            return Refused("TargetNotFound", f"{_named(key)} is being deleted")
+        return self._with_news(key, seen)
+
+    def _with_news(self, key: Key, seen: Workload) -> Workload:
+        news = self._news.get(key)
+        if news is None:
+            return seen
+        if news.uid == seen.uid and is_newer(news.resource_version, seen.resource_version):
+            return replace(seen, replicas=news.replicas, resource_version=news.resource_version)
+        del self._news[key]
+        return seen
+
+    async def _ask_or_keep(self, key: Key, now_s: float) -> Workload | Refused:
+        kept = self._asked.get(key)
+        if kept is None or now_s >= kept.until_s:
+            kept = self._asked[key] = await self._ask(key, now_s)
+        return kept.answer
+
+    async def _ask(self, key: Key, now_s: float) -> _Kept:
+        place = await self._kinds.find(key[1], now_s)
+        answer = place if isinstance(place, Refused) else await self._get(place, key)
+        kept_s = _retry_s(answer) if isinstance(answer, Refused) else KEPT_S
+        return _Kept(now_s + kept_s * _spread(key), answer)
+
+    async def _get(self, place: Scalable, key: Key) -> Workload | Refused:
+        try:
+            return _read_scale(await self._reads.get(place.scale_path(key[0], key[1].name)))
+        except ApiError as error:
+            return _refused(error, "get", place, key)
+
+    def _as_scale(self, target: Target, seen: Workload, now_s: float) -> Scale:
+        rival = self._rivals.of(target, now_s)
+        holds = (Reason.CONFLICT,) * (rival is not None) + (Reason.ROLLOUT,) * seen.rollout
+        return Scale(seen.replicas, seen.ready, holds, rival)
+
+
+class ClusterWorkloads(ReadOnlyWorkloads):
+    """Reads scales, and writes them while this instance holds the Lease; implements `controller.ports.Workloads`."""
+
+    def __init__(
+        self,
+        api: Writes,
+        watched: WatchedWorkloads,
+        kinds: Kinds,
+        rivals: Rivals,
+        may_write: Callable[[], bool],
+        on_new_target: Callable[[Target], None] = lambda target: None,
+    ) -> None:
+        super().__init__(api, watched, kinds, rivals, on_new_target)
+        self._api, self._may_write = api, may_write
+        self._forbidden: dict[Key, _Kept] = {}
+        self._now_s = 0.0
+
+    async def scale(self, target: Target, now_s: float) -> Scale | Refused:
+        """The same, and the time for what follows."""
+        self._now_s = now_s
+        return await super().scale(target, now_s)
+
+    async def set_replicas(self, target: Target, seen: Scale, replicas: int) -> Refused | None:
+        """Ask for so many replicas; refused where the scale is no longer the one that was seen. Nothing is ever forced.
+
+        The version may have moved on without the size, by a status for instance: then it is tried once more.
+        """
+        key = _key(target)
+        known = await self._look_up(key, self._now_s)
+        if isinstance(known, Refused):
+            return known
+        place = await self._kinds.find(key[1], self._now_s)
+        if isinstance(place, Refused):
+            return place
+        if known.replicas != seen.replicas:
+            return _changed(key, seen, known)
+        written = await self._write(place, key, known, replicas)
+        if isinstance(written, Refused) and written.reason == CHANGED:
+            written = await self._write_afresh(place, key, known, replicas)
+        if isinstance(written, Refused):
+            if written.reason in (CHANGED, "TargetNotFound"):
+                self._asked.pop(key, None)
+            return written
+        self._news[key] = written
+        self._rivals.note_write(*key, written)
+        return None
+
+    def forget(self, target: Target) -> None:
+        """Drop all that is kept of a target that is no longer under care."""
+        self._forbidden.pop(_key(target), None)
+        super().forget(target)
+
+    async def _write_afresh(self, place: Scalable, key: Key, known: Workload, replicas: int) -> Workload | Refused:
+        fresh = await self._get(place, key)
+        if isinstance(fresh, Refused):
+            return fresh
+        if fresh.uid != known.uid or fresh.replicas != known.replicas:
+            self._news[key] = fresh
+            return _changed(key, known, fresh)
+        return await self._write(place, key, fresh, replicas)
+
+    async def _write(self, place: Scalable, key: Key, known: Workload, replicas: int) -> Workload | Refused:
+        forbidden = self._forbidden.get(key)
+        if forbidden is not None and self._now_s < forbidden.until_s:
+            return forbidden.answer  # a refusal, as nothing else is kept here
+        written = await self._patch(place, key, known, replicas)
+        if isinstance(written, Refused) and written.reason == "Forbidden":
+            self._forbidden[key] = _Kept(self._now_s + FORBIDDEN_RETRY_S * _spread(key), written)
+        return written
+
+    async def _patch(self, place: Scalable, key: Key, known: Workload, replicas: int) -> Workload | Refused:
+        path = place.scale_path(key[0], key[1].name)
+        body = {"metadata": {"resourceVersion": known.resource_version}, "spec": {"replicas": replicas}}
+        if not self._may_write():
+            return Refused("NotLeader", "another instance holds the Lease, or ours was not renewed in time")
+        try:
+            async with asyncio.timeout(WRITE_WITHIN_S):
+                return _read_scale(await self._api.patch(path, body, {"fieldManager": MANAGER}))
+        except ApiError as error:
+            return _refused(error, "patch", place, key)
+        except TimeoutError:
+            return Refused("ApiUnavailable", f"patch of {_named(key)}: no answer within {WRITE_WITHIN_S:g} s")
+
+
+def _key(target: Target) -> Key:
+    return target.resource.namespace, target.resource.target
+
+
+def _named(key: Key) -> str:
+    return f"{key[1].kind} {key[0]}/{key[1].name}"
+
+
+def _read_scale(body: Mapping[str, Any]) -> Workload:
+    """A Scale of autoscaling/v1, in which a size of 0 is left out."""
+    meta, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
+    return Workload(
+        uid=meta["uid"],
+        resource_version=meta["resourceVersion"],
+        replicas=spec.get("replicas", 0),
+        ready=status.get("replicas", 0),
+        selector=status.get("selector", ""),
+    )
+
+
+def _changed(key: Key, seen: Scale | Workload, found: Workload) -> Refused:
+    return Refused(CHANGED, f"{_named(key)} was at {seen.replicas} replicas when we decided and is at {found.replicas}")
+
+
+def _refused(error: ApiError, verb: str, place: Scalable, key: Key) -> Refused:
+    said = f"{verb} of {place.plural}/scale in namespace {key[0]}: {error.message}"
+    match error.code:
+        case 403:
+            return Refused("Forbidden", said)
+        case 404:
+            return Refused("TargetNotFound", f"{_named(key)} does not exist")
+        case 409:
+            return Refused(CHANGED, f"{_named(key)} was changed by somebody else at the same time")
+        case 400 | 422:
+            return Refused("Invalid", said)
+    return Refused("ApiUnavailable", said)
+
+
+def _retry_s(refused: Refused) -> float:
+    return FORBIDDEN_RETRY_S if refused.reason == "Forbidden" else RETRY_S
+
+
+def _spread(key: Key) -> float:
+    """A share from 0.8 to 1.2, so that what was first asked together is not asked together for ever."""
+    return 0.8 + 0.4 * zlib.crc32(f"{key[0]}/{key[1]}".encode()) / 2**32

@@ -1,0 +1,293 @@
+import asyncio
+
+import pytest
+
+from controller.cluster.kinds import Kinds
+from controller.cluster.rivals import Rivals
+from controller.cluster.watched import WatchedWorkloads
+from controller.cluster.workloads import FORBIDDEN_RETRY_S, KEPT_S, RETRY_S, ClusterWorkloads, ReadOnlyWorkloads
+from controller.ports import Refused, Scale, Target
+from scaling.decision import Reason
+from tests.controller.cluster.workload_bodies import FakeApi, a_deployment, a_policy, a_scale, a_target, an_error
+
+SCALE = "/apis/apps/v1/namespaces/shop/deployments/web/scale"
+SET_SCALE = "/apis/apps/v1/namespaces/shop/replicasets/web/scale"
+SET = {"kind": "ReplicaSet"}
+
+
+class Scene:
+    """One target, the API server and the watch as the test wants them, and what came of it."""
+
+    def __init__(self, *bodies, kind="Deployment", mode="Auto"):
+        self.api, self.watched, self.rivals = FakeApi(), WatchedWorkloads(), Rivals()
+        self.leads, self.renewed = True, list[Target]()
+        self.workloads = ClusterWorkloads(
+            self.api, self.watched, Kinds(self.api), self.rivals, lambda: self.leads, self.renewed.append
+        )
+        self.target = a_target(kind=kind, mode=mode)
+        self.tell(*bodies)
+        self.watched.keep("apps/v1", "Deployment", {}, ())
+
+    def tell(self, *bodies):
+        for body in bodies:
+            self.watched.note("MODIFIED", body)
+
+    def read(self, now_s=0.0):
+        return asyncio.run(self.workloads.scale(self.target, now_s))
+
+    def write(self, replicas, now_s=0.0, seen=None):
+        async def run():
+            found = await self.workloads.scale(self.target, now_s)
+            assert isinstance(found, Scale)
+            return await self.workloads.set_replicas(self.target, seen or found, replicas)
+
+        return asyncio.run(run())
+
+    @property
+    def fences(self):
+        return [(body["metadata"]["resourceVersion"], body["spec"]["replicas"]) for _, body, _ in self.api.patches]
+
+
+# Reading what is watched
+
+
+def test_a_watched_scale_costs_no_request():
+    scene = Scene(a_deployment(replicas=3, readyReplicas=2))
+    assert scene.read() == Scale(3, 2)
+    assert scene.api.asked == []
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        pytest.param(a_deployment("other"), "TargetNotFound", id="not-there"),
+        pytest.param(
+            a_deployment() | {"metadata": a_deployment()["metadata"] | {"deletionTimestamp": "now"}},
+            "TargetNotFound",
+            id="going",
+        ),
+    ],
+)
+def test_a_target_that_is_not_there_is_refused(body, reason):
+    assert Scene(body).read().reason == reason
+
+
+def test_a_target_that_the_watch_has_not_told_of_yet_is_refused_as_such():
+    scene = Scene()
+    scene.watched.keep("apps/v1", "Deployment", {"a": "shop/web"}, ())
+    assert scene.read().reason == "NotSynced"
+
+
+def test_what_stands_against_a_change_is_said():
+    scene = Scene(a_deployment(updatedReplicas=1))
+    scene.rivals.note_policy(None, a_policy("older"))
+    scene.rivals.note_policy(None, a_policy("web", created="2026-11-23T12:00:00Z"))
+    rival = Refused("ScalingPolicy", "ScalingPolicy older is older and scales Deployment web already")
+    assert scene.read() == Scale(3, 3, (Reason.CONFLICT, Reason.ROLLOUT), rival)
+
+
+def test_a_policy_in_shadow_has_no_conflict():
+    scene = Scene(a_deployment(), mode="Shadow")
+    scene.rivals.note_policy(None, a_policy("older"))
+    assert scene.read().holds == ()
+
+
+def test_a_target_made_again_is_told_once_and_before_its_scale():
+    scene = Scene(a_deployment(uid="old"))
+    scene.read()
+    scene.watched.note("DELETED", a_deployment(uid="old"))
+    assert scene.read().reason == "TargetNotFound"
+    assert scene.renewed == []
+    scene.tell(a_deployment(uid="new", version="200"))
+    assert [scene.read(), scene.read()] == [Scale(3, 3)] * 2
+    assert scene.renewed == [scene.target]
+
+
+# Reading what is not watched
+
+
+def test_another_kinds_scale_is_asked_for_and_kept_a_minute():
+    scene = Scene(kind="ReplicaSet")
+    scene.api.will(SET_SCALE, a_scale(0), a_scale(5, ready=4))
+    assert [scene.read(0.0), scene.read(0.7 * KEPT_S), scene.read(1.3 * KEPT_S)] == [Scale(0, 0)] * 2 + [Scale(5, 4)]
+    assert scene.api.asked == ["/apis/apps/v1", SET_SCALE, SET_SCALE]
+    assert scene.workloads.selector(scene.target) == "app=web"
+
+
+def test_a_deployment_is_asked_for_where_it_is_not_watched():
+    api = FakeApi()
+    api.will(SCALE, a_scale(5))
+    workloads = ReadOnlyWorkloads(api, WatchedWorkloads(kinds=()), Kinds(api), Rivals())
+    assert asyncio.run(workloads.scale(a_target(), 0.0)) == Scale(5, 5)
+    assert not hasattr(workloads, "set_replicas")
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "left_alone_s"),
+    [
+        (404, "TargetNotFound", RETRY_S),
+        (403, "Forbidden", FORBIDDEN_RETRY_S),
+        (503, "ApiUnavailable", RETRY_S),
+        (None, "ApiUnavailable", RETRY_S),
+    ],
+)
+def test_a_scale_that_cannot_be_read_is_refused_and_left_alone_for_a_while(code, reason, left_alone_s):
+    scene = Scene(kind="ReplicaSet")
+    scene.api.will(SET_SCALE, an_error(code))
+    assert [scene.read(0.0).reason, scene.read(0.7 * left_alone_s).reason] == [reason, reason]
+    assert scene.api.asked.count(SET_SCALE) == 1
+    scene.read(1.3 * left_alone_s)
+    assert scene.api.asked.count(SET_SCALE) == 2
+
+
+@pytest.mark.parametrize(("kind", "reason"), [("Deploiment", "KindNotFound"), ("DaemonSets", "KindNotFound")])
+def test_a_kind_that_cannot_be_scaled_is_refused(kind, reason):
+    assert Scene(kind=kind).read().reason == reason
+
+
+# Writing
+
+
+def test_a_write_is_one_patch_fenced_by_the_version_that_was_seen():
+    scene = Scene(a_deployment(version="100"))
+    scene.api.will(f"PATCH {SCALE}", a_scale(8, "101"))
+    assert scene.write(8) is None
+    body = {"metadata": {"resourceVersion": "100"}, "spec": {"replicas": 8}}
+    assert scene.api.patches == [(SCALE, body, {"fieldManager": "forescale"})]
+
+
+def test_without_the_lease_nothing_is_written():
+    scene = Scene(a_deployment())
+    scene.leads = False
+    assert scene.write(8).reason == "NotLeader"
+    assert scene.api.patches == []
+
+
+def test_the_lease_is_asked_again_before_the_second_try(monkeypatch):
+    scene = Scene(a_deployment())
+    scene.api.will(f"PATCH {SCALE}", an_error(409))
+    scene.api.will(SCALE, a_scale(3, "105"))
+    asked = iter([True, False])
+    monkeypatch.setattr(scene.workloads, "_may_write", lambda: next(asked))
+    assert scene.write(8).reason == "NotLeader"
+    assert len(scene.api.patches) == 1
+
+
+def test_our_own_write_is_seen_before_the_watch_tells_of_it_and_no_older_news_after():
+    scene = Scene(a_deployment(version="100"))
+    scene.api.will(f"PATCH {SCALE}", a_scale(8, "102"))
+    scene.write(8)
+    assert scene.read() == Scale(8, 3)
+    scene.tell(a_deployment(replicas=3, version="101", readyReplicas=2))
+    assert scene.read() == Scale(8, 2)
+    scene.tell(a_deployment(replicas=8, version="102", readyReplicas=2))
+    scene.tell(a_deployment(replicas=6, version="103", readyReplicas=2))
+    assert scene.read() == Scale(6, 2)
+
+
+def test_the_next_write_is_fenced_by_our_last_one():
+    scene = Scene(a_deployment(version="100"))
+    scene.api.will(f"PATCH {SCALE}", a_scale(8, "102"), a_scale(9, "103"))
+    scene.write(8)
+    scene.write(9)
+    assert scene.fences == [("100", 8), ("102", 9)]
+
+
+def test_a_version_that_moved_on_without_the_size_is_tried_once_more():
+    scene = Scene(a_deployment(replicas=3, version="100"))
+    scene.api.will(f"PATCH {SCALE}", an_error(409), a_scale(8, "106"))
+    scene.api.will(SCALE, a_scale(3, "105"))
+    assert scene.write(8) is None
+    assert scene.fences == [("100", 8), ("105", 8)]
+
+
+@pytest.mark.parametrize(
+    "found", [a_scale(4, "105"), a_scale(3, "105", uid="new"), an_error(404)], ids=["size", "uid", "gone"]
+)
+def test_what_changed_meanwhile_is_not_written(found):
+    scene = Scene(a_deployment(replicas=3, version="100"))
+    scene.api.will(f"PATCH {SCALE}", an_error(409))
+    scene.api.will(SCALE, found)
+    assert scene.write(8).reason == ("TargetNotFound" if isinstance(found, Exception) else "ChangedMeanwhile")
+    assert len(scene.api.patches) == 1
+
+
+def test_the_size_that_stood_in_the_way_is_the_next_decisions_start():
+    scene = Scene(a_deployment(replicas=3, version="100"))
+    scene.api.will(f"PATCH {SCALE}", an_error(409))
+    scene.api.will(SCALE, a_scale(4, "105"))
+    scene.write(8)
+    assert scene.read() == Scale(4, 3)
+
+
+def test_a_version_that_keeps_moving_is_not_chased():
+    scene = Scene(a_deployment())
+    scene.api.will(f"PATCH {SCALE}", an_error(409))
+    scene.api.will(SCALE, a_scale(3, "105"))
+    assert scene.write(8).reason == "ChangedMeanwhile"
+    assert len(scene.api.patches) == 2
+
+
+def test_a_scale_that_is_not_the_one_that_was_decided_on_costs_no_request():
+    scene = Scene(a_deployment(replicas=3))
+    refused = scene.write(8, seen=Scale(5, 5))
+    said = "Deployment shop/web was at 5 replicas when we decided and is at 3"
+    assert refused == Refused("ChangedMeanwhile", said)
+    assert scene.api.patches == []
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "message"),
+    [
+        (403, "Forbidden", "patch of deployments/scale in namespace shop: no"),
+        (404, "TargetNotFound", "Deployment shop/web does not exist"),
+        (422, "Invalid", "patch of deployments/scale in namespace shop: no"),
+        (429, "ApiUnavailable", "patch of deployments/scale in namespace shop: no"),
+        (None, "ApiUnavailable", "patch of deployments/scale in namespace shop: no"),
+    ],
+)
+def test_a_refused_write_says_why(code, reason, message):
+    scene = Scene(a_deployment())
+    scene.api.will(f"PATCH {SCALE}", an_error(code))
+    assert scene.write(8) == Refused(reason, message)
+    assert scene.read() == Scale(3, 3)
+
+
+def test_a_forbidden_write_is_tried_again_after_minutes():
+    scene = Scene(a_deployment())
+    scene.api.will(f"PATCH {SCALE}", an_error(403))
+    times_s = [0.0, 15.0, 0.7 * FORBIDDEN_RETRY_S, 1.3 * FORBIDDEN_RETRY_S]
+    assert [scene.write(8, now_s).reason for now_s in times_s] == ["Forbidden"] * 4
+    assert len(scene.api.patches) == 2
+
+
+def test_a_write_that_is_not_answered_in_time_is_given_up_before_another_may_write(monkeypatch):
+    scene = Scene(a_deployment())
+
+    async def hang(path, body, query=None):
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(scene.api, "patch", hang)
+    monkeypatch.setattr("controller.cluster.workloads.WRITE_WITHIN_S", 0.01)
+    assert scene.write(8).reason == "ApiUnavailable"
+
+
+def test_somebody_who_undoes_our_writes_is_not_fought():
+    scene = Scene(a_deployment(replicas=3, version="100"))
+    versions = iter(range(101, 200))
+    for now_s in (0.0, 15.0):
+        scene.api.will(f"PATCH {SCALE}", a_scale(8, str(next(versions))))
+        assert scene.write(8, now_s) is None
+        scene.tell(a_deployment(replicas=3, version=str(next(versions)), managers=[("argocd-controller",)]))
+    assert scene.read(30.0).holds == (Reason.CONFLICT,)
+    assert "argocd-controller" in scene.read(30.0).rival.message
+
+
+def test_what_is_forgotten_leaves_nothing_behind():
+    scene = Scene(a_deployment())
+    scene.api.will(f"PATCH {SCALE}", a_scale(8, "101"))
+    scene.write(8)
+    scene.workloads.forget(scene.target)
+    kept = [value for value in vars(scene.workloads).values() if isinstance(value, dict)]
+    assert len(kept) == 4
+    assert not any(kept)
