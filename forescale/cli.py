@@ -14,6 +14,7 @@ import typer
 
 from forescale.dry_run import dry_run
 from forescale.evaluate import evaluate
+from forescale.operator import operator
 from forescale.train import export, train
 from scaling.errors import InputError
 
@@ -21,6 +22,7 @@ READER_GONE, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
 app = typer.Typer(name="forescale", add_completion=False, pretty_exceptions_enable=False)
 app.command("dry-run")(dry_run)
+app.command("operator")(operator)
 app.command("train")(train)
 app.command("export")(export)
 app.command("evaluate")(evaluate)

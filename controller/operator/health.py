@@ -1,0 +1,45 @@
+"""Whether the operator is well, as its probes ask: /healthz restarts it, /readyz says that it takes part."""
+
+from controller.cluster.lease import Lease
+from controller.operator.clock import Clock
+from controller.operator.policies import Policies
+from controller.operator.watch import Watch
+
+OVERDUE_INTERVALS = 4
+"""A policy that was not looked at for so many intervals is overdue. Chosen: the slowest tick, two deadlines of
+Prometheus and one of the API server, fits with room to spare."""
+
+GRACE_S = 30.0
+"""More for the start of thousands, and for taking over a Lease (chosen)."""
+
+
+class Health:
+    """The answers."""
+
+    def __init__(self, policies: Policies, lease: Lease, watch: Watch, clock: Clock) -> None:
+        self._policies, self._lease, self._watch, self._clock = policies, lease, watch, clock
+        self._led_s: float | None = None
+
+    def wrong(self) -> str | None:
+        """Why the process should be restarted; a standby decides nothing, and is well."""
+        if not self._watch.is_running():
+            return "the watches have ended"
+        now_s = self._clock.now_s()
+        if not self._lease.held():
+            self._led_s = None
+            return None
+        self._led_s = now_s if self._led_s is None else self._led_s
+        for care in self._policies:
+            if care.target is None:
+                continue
+            late_s = now_s - max(care.since_s, self._led_s)
+            limit_s = OVERDUE_INTERVALS * care.target.spec.interval_s + GRACE_S * (care.looked_s is None)
+            if late_s > limit_s:
+                return f"no decision for {care.namespace}/{care.name} since {late_s:.0f} s, limit {limit_s:.0f} s"
+        return None
+
+    def unready(self) -> str | None:
+        """Why it does not take part: it watches nothing yet, or the Lease cannot be used at all."""
+        if not self._watch.has_begun():
+            return "the watches have not begun"
+        return self._lease.problem or None

@@ -1,0 +1,88 @@
+"""What a policy must know of the past: its workload's demand, read once from Prometheus when it is taken in.
+
+The last hour comes first, as it is cheap and most of what a decision needs; the day, from which the look-ahead comes,
+follows for one policy at a time and in a thread, as it takes a sixth of a second of computing.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from controller.operator.clock import Clock
+from controller.operator.policies import Care
+from controller.ports import Refused, Scale, Target
+from scaling.decide import PolicyState, remember
+
+log = logging.getLogger(__name__)
+
+HOUR_STEPS = 256
+DAY_STEPS = 5760
+STEPS_PER_SAMPLE = {HOUR_STEPS: 1, DAY_STEPS: 4}
+"""A day is asked for by the minute: what is more than an hour ago counts by its minutes and means."""
+
+HOURS_AT_A_TIME = 4
+RETRY_S = 60.0
+"""A history that cannot be had is asked for again after this (chosen)."""
+
+KEPT = ("capacity_ratio", "bad_ratio", "since_add")
+"""What a range query of the demand cannot tell, and readings since have told."""
+
+
+class Source(Protocol):
+    """Knows past demand: `PrometheusMetrics`."""
+
+    async def history(self, target: Target, until_s: float, steps: int, steps_per_sample: int) -> list[float]:
+        """Demand on the memory's grid up to a Unix time, NaN for gaps; empty when it is not known."""
+
+
+class Histories:
+    """Fills the memories of policies that ask for it."""
+
+    def __init__(
+        self, source: Source, scale: Callable[[Target, float], Awaitable[Scale | Refused]], clock: Clock
+    ) -> None:
+        self._source, self._scale, self._clock = source, scale, clock
+        self._hours: asyncio.Queue[Care] = asyncio.Queue()
+        self._days: asyncio.Queue[Care] = asyncio.Queue()
+
+    def want(self, care: Care) -> None:
+        """Ask for a policy's history; what is known of it meanwhile stays in use until it is there."""
+        self._hours.put_nowait(care)
+
+    async def run(self) -> None:
+        """Work through what is asked for, until cancelled."""
+        hours = [self._work(self._hours, HOUR_STEPS, self._days) for _ in range(HOURS_AT_A_TIME)]
+        await asyncio.gather(*hours, self._work(self._days, DAY_STEPS, None))
+
+    async def _work(self, queue: "asyncio.Queue[Care]", steps: int, then: "asyncio.Queue[Care] | None") -> None:
+        while True:
+            care = await queue.get()
+            if care.target is None:
+                continue
+            try:
+                known = await self._fill(care, care.target, steps)
+            except Exception:
+                log.exception("no history for %s/%s", care.namespace, care.name)
+                known = False
+            care.remembered = True
+            if not known:
+                asyncio.get_running_loop().call_later(RETRY_S, queue.put_nowait, care)
+            elif then is not None:
+                then.put_nowait(care)
+
+    async def _fill(self, care: Care, target: Target, steps: int) -> bool:
+        """Whether there is an answer, which may be that there were no samples."""
+        scale = await self._scale(target, self._clock.now_s())
+        if isinstance(scale, Refused):
+            return False
+        until_s = self._clock.now_s()
+        demand = await self._source.history(target, self._clock.unix_s(), steps, STEPS_PER_SAMPLE[steps])
+        if not demand:
+            return False
+        past = PolicyState()
+        await asyncio.to_thread(remember, past, target.spec, demand, until_s, scale.replicas)
+        if care.target is target and past.remembered_until_s is not None:
+            past.memory.update({name: target.state.memory[name] for name in KEPT if target.state.memory["steps"]})
+            target.state.memory, target.state.remembered_until_s = past.memory, past.remembered_until_s
+        return True

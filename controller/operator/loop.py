@@ -1,0 +1,128 @@
+"""The loop: who is due, one vectorised decision for them, and what is made known of it.
+
+Level-based: every tick reads the world anew and decides from what it sees. Ticks are tasks of their own, so that one
+which waits for a slow source does not hold up the next; a policy is in one tick at a time.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+from controller.operator.clock import Clock
+from controller.operator.history import Histories
+from controller.operator.policies import Care, Policies
+from controller.operator.schedule import Schedule
+from controller.ports import Ports, Target
+from controller.reconcile import Outcome, in_parts
+from controller.windows import wishes_at
+from scaling.decision import Reason
+from scaling.policy import Policy
+from scaling.workload import RECENT_STEPS, STEP_S
+
+log = logging.getLogger(__name__)
+
+PATIENCE_S = 1.0
+"""Policies whose sources take longer are decided on later than the others of a tick (chosen)."""
+
+LONGEST_SLEEP_S = 1.0
+STARTING_S = 60.0
+"""A policy's history is waited for this long, then it acts on what it has seen itself (chosen)."""
+
+
+class Loop:
+    """Decides for all policies that are due, while `may_act` says so."""
+
+    def __init__(
+        self,
+        policies: Policies,
+        ports: Ports,
+        histories: Histories,
+        clock: Clock,
+        *,
+        policy_of: Callable[[str], Policy],
+        group_of: Callable[[Target], str],
+        may_act: Callable[[], bool],
+        report: Callable[[Sequence[tuple[Care, Outcome]], float], None],
+    ) -> None:
+        self._policies, self._ports, self._histories, self._clock = policies, ports, histories, clock
+        self._policy_of, self._group_of, self._may_act, self._report = policy_of, group_of, may_act, report
+        self._ticks: set[asyncio.Task[None]] = set()
+        self.schedule = Schedule()
+
+    def take(self, care: Care) -> None:
+        """Take in a policy that is new or was edited."""
+        if care.target is None:
+            self.schedule.drop(care.uid)
+            return
+        group, interval_s = self._group_of(care.target), care.target.spec.interval_s
+        self.schedule.put(care.uid, group, interval_s, self._clock.now_s())
+        if not care.remembered:
+            self._histories.want(care)
+
+    def leave(self, care: Care) -> None:
+        """Let go of a policy."""
+        self.schedule.drop(care.uid)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Tick until stopped, then let what is under way end."""
+        while not stop.is_set():
+            now_s = self._clock.now_s()
+            due = [care for care in map(self._policies.get, self.schedule.due(now_s)) if care and not care.in_hand]
+            if due and self._may_act():
+                self._start(due, now_s)
+            wait_s = self.schedule.next_s(now_s + LONGEST_SLEEP_S) - self._clock.now_s()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), min(LONGEST_SLEEP_S, max(0.01, wait_s)))
+        if self._ticks:
+            await asyncio.wait(self._ticks)
+
+    def _start(self, due: Sequence[Care], now_s: float) -> None:
+        tick = asyncio.create_task(self._tick(due, now_s), name="tick")
+        self._ticks.add(tick)
+        tick.add_done_callback(self._ticks.discard)
+
+    async def _tick(self, due: Sequence[Care], now_s: float) -> None:
+        by_policy: dict[str, dict[int, Care]] = {}
+        for care in due:
+            if care.target is not None:
+                care.in_hand = True
+                self._prepare(care, care.target, now_s)
+                by_policy.setdefault(care.target.spec.policy_name, {})[id(care.target)] = care
+        try:
+            await asyncio.gather(*(self._decide(name, cares, now_s) for name, cares in by_policy.items()))
+        except Exception:
+            log.exception("a tick of %d policies failed", len(due))
+        finally:
+            for care in due:
+                care.in_hand = False
+
+    async def _decide(self, policy: str, cares: dict[int, Care], now_s: float) -> None:
+        targets = [care.target for care in cares.values() if care.target is not None]
+        async for outcomes in in_parts(targets, self._ports, self._policy_of(policy), now_s, PATIENCE_S):
+            seen = [(cares[id(outcome.target)], outcome) for outcome in outcomes]
+            for care, outcome in seen:
+                care.looked_s = now_s
+                self._catch_up(care, outcome)
+            self._report(seen, self._clock.now_s() - now_s)
+
+    def _prepare(self, care: Care, target: Target, now_s: float) -> None:
+        """Set the wishes of this moment, and what stands against a change."""
+        target.spec, holds = wishes_at(target.resource, self._clock.unix_s())
+        if care.startup_s is not None and target.spec.startup_s is None:
+            target.spec = replace(target.spec, startup_s=care.startup_s)
+        target.holds = (*holds, Reason.JUST_STARTED) if self._has_just_started(care, now_s) else holds
+
+    def _catch_up(self, care: Care, outcome: Outcome) -> None:
+        """Ask for the history again when demand is back after a gap longer than what the memory bridges."""
+        gap_s = care.unknown_s
+        state = outcome.target.state
+        care.unknown_s = 0.0 if state.unknown_since_s is None else self._clock.now_s() - state.unknown_since_s
+        if care.remembered and care.unknown_s == 0.0 and gap_s > RECENT_STEPS * STEP_S:
+            self._histories.want(care)
+
+    def _has_just_started(self, care: Care, now_s: float) -> bool:
+        """Nothing is changed on the strength of one look at a workload."""
+        age_s = now_s - care.adopted_s
+        return care.looked_s is None or (not care.remembered and age_s < STARTING_S)

@@ -1,0 +1,241 @@
+"""The operator put together: what watches, what reads, what decides, what writes, and how it all starts and stops."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from typing import Any
+
+from controller.cluster.api import KubeApi
+from controller.cluster.api_access import ApiSettings
+from controller.cluster.kinds import Kinds
+from controller.cluster.lease import Lease, LeaseSettings
+from controller.cluster.reporter import Reporter
+from controller.cluster.rivals import HPA, SCALED_OBJECT, Rivals
+from controller.cluster.startup import Startups
+from controller.cluster.watched import WatchedWorkloads
+from controller.cluster.workloads import ClusterWorkloads, ReadOnlyWorkloads
+from controller.crd.tables import KIND
+from controller.operator.clock import Clock
+from controller.operator.exporter import OperatorMetrics
+from controller.operator.health import Health
+from controller.operator.history import Histories
+from controller.operator.loop import Loop
+from controller.operator.pages import pages
+from controller.operator.policies import Care, Policies
+from controller.operator.policy_book import PolicyBook
+from controller.operator.report import Reports
+from controller.operator.resync import Kept, Resync
+from controller.operator.settings import OperatorSettings
+from controller.operator.watch import Watch, Watched
+from controller.ports import Metrics, Ports, Target
+from controller.prometheus.http import PrometheusHttp
+from controller.prometheus.metrics import PrometheusMetrics
+from controller.reconcile import Outcome
+from scaling.decide import PolicyState
+
+log = logging.getLogger(__name__)
+
+LEASE_DEADLINE_S = 5.0
+"""For one request about the Lease: half its renew deadline, so that there is time for a second."""
+
+Rehearse = Callable[[Metrics, ReadOnlyWorkloads], tuple[Ports, Callable[[Target], None]]]
+"""Makes the ports of a dry-run out of what reads, and a way to forget a target."""
+
+
+def serve(settings: OperatorSettings, rehearse: Rehearse | None = None) -> None:
+    """Serve until SIGTERM or SIGINT; with `rehearse` nothing that could write to a scale is constructed."""
+    asyncio.run(_serve(settings, rehearse))
+
+
+async def _serve(settings: OperatorSettings, rehearse: Rehearse | None) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await Operator(settings, rehearse).run(stop)
+
+
+class Operator:
+    """All parts, wired."""
+
+    def __init__(self, settings: OperatorSettings, rehearse: Rehearse | None = None) -> None:
+        self.settings = settings
+        self.clock = Clock()
+        self.exporter = OperatorMetrics(self.clock.now_s)
+        access = ApiSettings(
+            kubeconfig=settings.kubeconfig,
+            context=settings.context,
+            requests_per_s=settings.requests_per_s,
+            burst=settings.burst,
+        )
+        self.api = KubeApi(access, self.exporter.called_api)
+        # its own, so that nothing holds a renewal up
+        self.lease_api = KubeApi(replace(access, deadline_s=LEASE_DEADLINE_S), self.exporter.called_api)
+        self.lease = Lease(
+            self.lease_api,
+            LeaseSettings(namespace=settings.lease_namespace, name=settings.lease_name),
+            on_change=self._lead,
+        )
+        self.http = PrometheusHttp(settings.prometheus, self.exporter.asked_prometheus)
+        self.prometheus = PrometheusMetrics(self.http)
+        self.policies = Policies(self.clock.now_s)
+        self.rivals, self.watched, self.book = Rivals(), WatchedWorkloads(), PolicyBook()
+        self._build_ports(rehearse)
+        self.startups = Startups(self.api, self.workloads.selector)
+        self.reporter = Reporter(self.api, self.lease.held, self.lease.settings.identity, self.exporter.reported)
+        self.reports = Reports(self.reporter, self.exporter, self.book, self.startups, self.clock)
+        self.histories = Histories(self.prometheus, self.ports.workloads.scale, self.clock)
+        self.loop = Loop(
+            self.policies,
+            self.ports,
+            self.histories,
+            self.clock,
+            policy_of=lambda name: self.book.find(name).policy,
+            group_of=self.prometheus.group_key,
+            may_act=self.lease.held,
+            report=self._report,
+        )
+        self.watch = Watch(self._kinds(), access, settings.namespaces)
+        self.health = Health(self.policies, self.lease, self.watch, self.clock)
+        self.policies.on_change, self.policies.on_gone = self._take, self._leave
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Start everything, decide until stopped, and stop in the reverse order."""
+        async with AsyncExitStack() as stack:
+            for part in (self.api, self.lease_api, self.http):
+                await stack.enter_async_context(part)
+            port = await stack.enter_async_context(
+                pages(
+                    self.settings.host,
+                    self.settings.port,
+                    self.exporter.registry,
+                    self.health.wrong,
+                    self.health.unready,
+                )
+            )
+            log.info("pages on %s:%d", self.settings.host, port)
+            stack.push_async_callback(self.watch.stop)
+            self.watch.start()
+            await self._work(stop)
+        log.info("stopped")
+
+    async def _work(self, stop: asyncio.Event) -> None:
+        """The loop ends first and then reporting, while the Lease is still ours; releasing it comes last."""
+        decided, reported = asyncio.Event(), asyncio.Event()
+        helpers = [
+            asyncio.create_task(work)
+            for work in (
+                self.histories.run(),
+                self.exporter.watch_lag(stop),
+                Resync(self.api, self._records(), self.settings.namespaces).run(stop),
+            )
+        ]
+        reporting = asyncio.create_task(self.reporter.run(decided))
+        leading = asyncio.create_task(self.lease.run(reported))
+        try:
+            await self.loop.run(stop)
+        finally:
+            decided.set()
+            await reporting
+            reported.set()
+            await leading
+            for helper in helpers:
+                helper.cancel()
+            await asyncio.gather(*helpers, return_exceptions=True)
+
+    def _build_ports(self, rehearse: Rehearse | None) -> None:
+        kinds = Kinds(self.api)
+        if rehearse is None:
+            writing = ClusterWorkloads(self.api, self.watched, kinds, self.rivals, self.lease.held, self._begin_anew)
+            self.workloads: ReadOnlyWorkloads = writing
+            self.ports = Ports(self.prometheus, writing)
+            self._forget_twin: Callable[[Target], None] = lambda target: None
+        else:
+            self.workloads = ReadOnlyWorkloads(self.api, self.watched, kinds, self.rivals, self._begin_anew)
+            self.ports, self._forget_twin = rehearse(self.prometheus, self.workloads)
+
+    def _kinds(self) -> list[Watched]:
+        return [
+            Watched("forescale.dev", "v1alpha1", "scalingpolicies", self._note_policy),
+            Watched("apps", "v1", "deployments", self.watched.note),
+            Watched("apps", "v1", "statefulsets", self.watched.note),
+            Watched("autoscaling", "v2", "horizontalpodautoscalers", self.rivals.note_hpa),
+            Watched("keda.sh", "v1alpha1", "scaledobjects", self.rivals.note_scaled_object),
+        ]
+
+    def _records(self) -> list[Kept]:
+        """What is kept of what the watches told, for the full listings."""
+
+        def workloads(kind: str, plural: str) -> Kept:
+            return Kept(
+                "apps",
+                "v1",
+                plural,
+                lambda: self.watched.known("apps/v1", kind),
+                lambda listed, known: self.watched.keep("apps/v1", kind, listed, known),
+            )
+
+        def rivals(group: str, version: str, plural: str, kind: str) -> Kept:
+            return Kept(
+                group,
+                version,
+                plural,
+                lambda: self.rivals.known(kind),
+                lambda listed, known: self.rivals.keep(kind, listed, known),
+            )
+
+        return [
+            Kept("forescale.dev", "v1alpha1", "scalingpolicies", self.policies.known, self.policies.keep),
+            workloads("Deployment", "deployments"),
+            workloads("StatefulSet", "statefulsets"),
+            rivals("forescale.dev", "v1alpha1", "scalingpolicies", KIND),
+            rivals("autoscaling", "v2", "horizontalpodautoscalers", HPA),
+            rivals("keda.sh", "v1alpha1", "scaledobjects", SCALED_OBJECT),
+        ]
+
+    # Events of the watches and of the Lease
+
+    def _note_policy(self, event: str | None, body: Mapping[str, Any]) -> None:
+        self.policies.note(event, body)
+        care = self.policies.get(body["metadata"]["uid"])
+        serves = care is not None and care.target is not None
+        self.rivals.note_policy(event if serves else "DELETED", body)
+
+    def _take(self, care: Care) -> None:
+        self.loop.take(care)
+        if care.target is None:
+            self.reports.note_invalid(care)
+
+    def _leave(self, care: Care, target: Target | None) -> None:
+        self.loop.leave(care)
+        self.reports.forget(care)
+        if target is not None:
+            self.workloads.forget(target)
+            self.startups.forget(target)
+            self._forget_twin(target)
+
+    def _lead(self, held: bool) -> None:
+        """What another instance decided meanwhile is in the cluster; our memories of demand are too old to act on."""
+        self.exporter.leads(held)
+        if not held:
+            return
+        for care in self.policies:
+            care.begin_anew(self.clock.now_s())
+            self._take(care)
+
+    def _begin_anew(self, target: Target) -> None:
+        """The target is another object than it was: what is remembered belongs to the old one."""
+        target.state = PolicyState()
+        self.startups.forget(target)
+        care = self.policies.named(target.resource.namespace, target.resource.name)
+        if care is not None and care.target is target:
+            care.begin_anew(self.clock.now_s())
+            self.loop.take(care)
+
+    def _report(self, seen: Sequence[tuple[Care, Outcome]], seconds: float) -> None:
+        self.exporter.decided(seconds)
+        self.reports.note(seen)
+        sampled = {care.uid: self.prometheus.newest_at_s(outcome.target) for care, outcome in seen}
+        self.loop.schedule.follow({uid: at_s for uid, at_s in sampled.items() if at_s is not None})

@@ -1,0 +1,167 @@
+"""The ScalingPolicies under our care, as the watch told of them: read, kept up to date, and given up.
+
+Owns what is remembered of each. A body that cannot be read is kept too, as the problem that its status must name.
+"""
+
+import logging
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from controller.crd.resource import PolicyResource, parse_policy
+from controller.ports import Target
+from scaling.errors import InputError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Care:
+    """One ScalingPolicy: its identity, what it asks for, and how far we are with it."""
+
+    uid: str
+    namespace: str
+    name: str
+    generation: int
+    created: str
+    adopted_s: float
+    """When it was first seen, on the operator's clock."""
+    status: Mapping[str, Any] = field(default_factory=dict)
+    """As the watch last told it."""
+    target: Target | None = None
+    """None while the resource cannot be read, which `problem` explains."""
+    problem: str = ""
+    looked_s: float | None = None
+    """When it was last seen to: decided on, or found to have no scale to decide on."""
+    in_hand: bool = False
+    """A tick is at it."""
+    remembered: bool = False
+    """Its history was asked for, whatever came of that."""
+    unknown_s: float = 0.0
+    """For how long its demand had not been known when it was last looked at."""
+    startup_s: float | None = None
+    """How long its target's pods were seen to take from creation to readiness, in seconds."""
+
+    def begin_anew(self, now_s: float) -> None:
+        """Forget how far we were: the next look at it is a first one."""
+        self.adopted_s, self.looked_s, self.remembered, self.unknown_s = now_s, None, False, 0.0
+
+    @property
+    def since_s(self) -> float:
+        """Since when it has waited to be looked at."""
+        return self.adopted_s if self.looked_s is None else self.looked_s
+
+
+class Policies:
+    """All of them, by uid.
+
+    `on_change` hears of one that is new or asks for something else, `on_gone` of one that was deleted, with the target
+    that it had.
+    """
+
+    def __init__(self, now_s: Callable[[], float]) -> None:
+        self._now_s = now_s
+        self._cares: dict[str, Care] = {}
+        self._uids: dict[tuple[str, str], str] = {}
+        self.on_change: Callable[[Care], None] = lambda care: None
+        self.on_gone: Callable[[Care, Target | None], None] = lambda care, target: None
+
+    def __iter__(self) -> Iterator[Care]:
+        return iter(list(self._cares.values()))
+
+    def __len__(self) -> int:
+        return len(self._cares)
+
+    def get(self, uid: str) -> Care | None:
+        """The policy of that uid."""
+        return self._cares.get(uid)
+
+    def named(self, namespace: str, name: str) -> Care | None:
+        """The policy of that name."""
+        return self._cares.get(self._uids.get((namespace, name), ""))
+
+    def known(self) -> frozenset[str]:
+        """The uids of all, for `keep`."""
+        return frozenset(self._cares)
+
+    def note(self, event: str | None, body: Mapping[str, Any]) -> None:
+        """Take in an event of the watch: None for a body that was listed, or ADDED, MODIFIED, DELETED."""
+        metadata = body["metadata"]
+        if event == "DELETED" or metadata.get("deletionTimestamp"):
+            self._give_up(metadata["uid"])
+            return
+        care = self._cares.get(metadata["uid"])
+        if care is None:
+            care = self._cares[metadata["uid"]] = self._adopt(metadata)
+        elif care.generation == metadata.get("generation", 0):
+            care.status = _status(body)  # nothing else can have changed; a label is nobody's business here
+            return
+        care.generation, care.status = metadata.get("generation", 0), _status(body)
+        _read(care, body)
+        self.on_change(care)
+
+    def keep(self, listed: Mapping[str, str], known_before: Collection[str]) -> None:
+        """Give up what a full listing (uid to name) no longer has: a deletion that no watch told of.
+
+        `known_before`: `known` as it was before the listing, as what came while it was made is not in it.
+        """
+        for uid in (frozenset(known_before) - listed.keys()) & self._cares.keys():
+            log.warning("policy %s/%s is gone, and no event said so", self._cares[uid].namespace, self._cares[uid].name)
+            self._give_up(uid)
+
+    def _adopt(self, metadata: Mapping[str, Any]) -> Care:
+        self._uids[metadata["namespace"], metadata["name"]] = metadata["uid"]
+        return Care(
+            uid=metadata["uid"],
+            namespace=metadata["namespace"],
+            name=metadata["name"],
+            generation=-1,
+            created=metadata.get("creationTimestamp", ""),
+            adopted_s=self._now_s(),
+        )
+
+    def _give_up(self, uid: str) -> None:
+        care = self._cares.pop(uid, None)
+        if care is None:
+            return
+        if self._uids.get((care.namespace, care.name)) == uid:  # a namesake may have been made since
+            del self._uids[care.namespace, care.name]
+        target = care.target
+        _replace(care, None)
+        self.on_gone(care, target)
+
+
+def _read(care: Care, body: Mapping[str, Any]) -> None:
+    try:
+        resource = parse_policy({key: value for key, value in body.items() if key != "status"})
+    except InputError as error:
+        care.problem = str(error)
+        _replace(care, None)
+        return
+    care.problem = ""
+    if care.target is not None and _same_load(care.target.resource, resource):
+        _replace(care, Target(resource, care.target.state))
+    else:
+        _replace(care, Target(resource))
+        care.remembered = False
+
+
+def _replace(care: Care, target: Target | None) -> None:
+    """Put a target in place of the one before; a tick that is at that one writes nothing any more."""
+    if care.target is not None:
+        care.target.superseded = True
+    care.target = target
+
+
+def _same_load(before: PolicyResource, after: PolicyResource) -> bool:
+    """Whether what is remembered still means the same: load, its unit, and whose it is."""
+    return (
+        before.target == after.target
+        and before.queries.demand == after.queries.demand
+        and before.spec.stated_capacity == after.spec.stated_capacity
+    )
+
+
+def _status(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    status = body.get("status")
+    return status if isinstance(status, Mapping) else {}

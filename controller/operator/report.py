@@ -1,0 +1,84 @@
+"""What is made of outcomes: status, events, metrics and a line in the log; and what the loop learns from them."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from controller.cluster.conditions import Facts
+from controller.cluster.reporter import Reporter
+from controller.cluster.startup import Startups
+from controller.operator.clock import Clock
+from controller.operator.exporter import OperatorMetrics
+from controller.operator.policies import Care
+from controller.operator.policy_book import PolicyBook
+from controller.ports import Scale, Target
+from controller.reconcile import Outcome
+
+log = logging.getLogger(__name__)
+
+
+class Reports:
+    """Takes what a tick came to, and passes it on; never waits."""
+
+    def __init__(
+        self, reporter: Reporter, metrics: OperatorMetrics, book: PolicyBook, startups: Startups, clock: Clock
+    ) -> None:
+        self._reporter, self._metrics, self._book = reporter, metrics, book
+        self._startups, self._clock = startups, clock
+        self._measuring: set[asyncio.Task[None]] = set()
+
+    def note(self, seen: Sequence[tuple[Care, Outcome]]) -> None:
+        """Take in outcomes."""
+        for care, outcome in seen:
+            if care.target is not outcome.target:
+                continue  # edited or deleted since
+            facts = self._facts(care, outcome.target)
+            self._reporter.note(facts, outcome)
+            self._metrics.note(facts, outcome)
+            self._measure(care, outcome)
+            if outcome.changed and outcome.decision is not None:
+                log.info(
+                    "%s: %d to %d replicas (%s)",
+                    outcome.target.name,
+                    outcome.decision.current_replicas,
+                    outcome.decision.final_replicas,
+                    ", ".join(outcome.decision.reasons),
+                )
+
+    def note_invalid(self, care: Care) -> None:
+        """Take in that a resource cannot be read."""
+        self._metrics.forget(care.uid)
+        self._reporter.note_invalid(self._facts(care, None), care.problem)
+
+    def forget(self, care: Care) -> None:
+        """A policy is gone."""
+        self._reporter.forget(care.uid)
+        self._metrics.forget(care.uid)
+
+    def _facts(self, care: Care, target: Target | None) -> Facts:
+        asked = self._book.find(target.spec.policy_name) if target else None
+        return Facts(
+            namespace=care.namespace,
+            name=care.name,
+            uid=care.uid,
+            generation=care.generation,
+            unix_s=self._clock.unix_s(),
+            before=care.status,
+            policy_sha256=asked.policy.sha256 if asked else "",
+            policy_problem=asked.problem if asked else "",
+        )
+
+    def _measure(self, care: Care, outcome: Outcome) -> None:
+        """Measure the start-up of the target's pods where that is due and nobody stated it."""
+        now_s = self._clock.now_s()
+        if not isinstance(outcome.scale, Scale) or outcome.target.resource.spec.startup_s is not None:
+            return
+        if self._startups.due(outcome.target, outcome.scale, now_s):
+            task = asyncio.create_task(self._take_measure(care, outcome.target, now_s))
+            self._measuring.add(task)
+            task.add_done_callback(self._measuring.discard)
+
+    async def _take_measure(self, care: Care, target: Target, now_s: float) -> None:
+        measured_s = await self._startups.measure(target, now_s)
+        if measured_s is not None:
+            care.startup_s = measured_s

@@ -1,0 +1,68 @@
+"""The full listings now and then that find what no watch told: objects deleted while a watch was away.
+
+A watch that begins anew lists what there is; what is gone it cannot list. Only names are asked for.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from controller.cluster.api import KubeApi
+from controller.cluster.api_answer import ApiError
+
+log = logging.getLogger(__name__)
+
+RESYNC_S = 300.0
+"""Between listings. Chosen: a policy whose target is gone holds at worst that long, and writes nothing, as its version
+is no longer there; a kind in so long is no load."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One kind of object of which somebody keeps records."""
+
+    group: str
+    version: str
+    plural: str
+    known: Callable[[], Collection[str]]
+    """The uids that are kept."""
+    keep: Callable[[Mapping[str, str], Collection[str]], None]
+    """Takes what was listed, uid to namespace/name, and what was known before."""
+
+
+class Resync:
+    """Compares records with listings."""
+
+    def __init__(self, api: KubeApi, kept: Sequence[Kept], namespaces: Sequence[str]) -> None:
+        self._api, self._kept, self._namespaces = api, kept, namespaces
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """List at the start, which tells what is missing from what was not told yet, and every few minutes."""
+        while not stop.is_set():
+            for kept in self._kept:
+                await self._compare(kept)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), RESYNC_S)
+
+    async def _compare(self, kept: Kept) -> None:
+        known = kept.known()
+        try:
+            listed = await self._listed(kept)
+        except ApiError as error:
+            if error.code == 404:  # the kind is gone, and all of it
+                listed = {}
+            else:
+                log.warning("no listing of %s: %s", kept.plural, error)
+                return
+        kept.keep(listed, known)
+
+    async def _listed(self, kept: Kept) -> dict[str, str]:
+        root = f"/apis/{kept.group}/{kept.version}"
+        if not self._namespaces:
+            return await self._api.list_names(f"{root}/{kept.plural}")
+        listed: dict[str, str] = {}
+        for namespace in self._namespaces:
+            listed |= await self._api.list_names(f"{root}/namespaces/{namespace}/{kept.plural}")
+        return listed

@@ -1,0 +1,151 @@
+"""kopf's part: watching resources. Its events are handed to the operator's own loop, and nothing is written through it.
+
+Owns kopf's settings and its thread. kopf runs apart from the decisions, in a thread with an event loop of its own,
+because it ends on some errors that a watch can meet, and then cancels whatever else runs in its loop. Here it is
+started again, and lists everything anew. Only `on.event` is used: no finalizer, no annotation, no status is ever kopf's
+to write.
+
+Source: https://github.com/nolar/kopf/blob/1.45.2/kopf/_core/reactor/running.py
+"""
+
+import asyncio
+import datetime
+import logging
+import random
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import kopf
+
+from controller.cluster.api_access import ApiSettings, configuration_of, token_of
+
+log = logging.getLogger(__name__)
+
+Note = Callable[[str | None, Mapping[str, Any]], None]
+"""Takes an event in: its type, None for a body that was listed, and the body."""
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
+"""Between two tries, with jitter (chosen: a restarted API server is found again within half a minute)."""
+
+LOGIN_LASTS = datetime.timedelta(minutes=10)
+"""A service account's token is read again after this; Kubernetes renews it within the hour."""
+
+
+@dataclass(frozen=True)
+class Watched:
+    """One kind of resource, and who takes its events."""
+
+    group: str
+    version: str
+    plural: str
+    note: Note
+
+
+class Watch:
+    """Watches until stopped, in a thread of its own; events reach `note` in the event loop that started it."""
+
+    def __init__(self, watched: Sequence[Watched], access: ApiSettings, namespaces: Sequence[str] = ()) -> None:
+        self._watched, self._access, self._namespaces = watched, access, namespaces
+        self._stop, self._started = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._run, name="kopf", daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.restarts = 0
+
+    def start(self) -> None:
+        """Begin; call it in the event loop that takes the events."""
+        self._loop = asyncio.get_running_loop()
+        self._thread.start()
+
+    async def stop(self, within_s: float = 5.0) -> None:
+        """End; a thread that hangs is left behind, as it writes nothing."""
+        self._stop.set()
+        await asyncio.to_thread(self._thread.join, within_s)
+
+    def is_running(self) -> bool:
+        """Whether the thread lives."""
+        return self._thread.is_alive()
+
+    def has_begun(self) -> bool:
+        """Whether it was let in by the API server and watches."""
+        return self._started.is_set()
+
+    def _run(self) -> None:
+        pauses = backoffs()
+        while not self._stop.is_set():
+            try:
+                kopf.run(
+                    registry=self._registry(),
+                    settings=settings(),
+                    standalone=True,
+                    clusterwide=not self._namespaces,
+                    namespaces=self._namespaces,
+                    ready_flag=self._started,
+                    stop_flag=self._stop,
+                )
+            except Exception:
+                log.exception("the watches ended; they begin again")
+            if not self._stop.is_set():
+                self.restarts += 1
+                self._stop.wait(next(pauses))
+
+    def _registry(self) -> kopf.OperatorRegistry:
+        registry = kopf.OperatorRegistry()
+        kopf.on.login(registry=registry)(self._log_in)
+        for kind in self._watched:
+            kopf.on.event(kind.group, kind.version, kind.plural, registry=registry)(self._handler(kind.note))
+        return registry
+
+    async def _log_in(self, **_: Any) -> kopf.ConnectionInfo:
+        """With the same credentials as the rest of us, read again every ten minutes."""
+        found = await configuration_of(self._access)
+        return kopf.ConnectionInfo(
+            server=found.host,
+            ca_path=found.ssl_ca_cert,
+            insecure=not found.verify_ssl,
+            token=await token_of(found),
+            certificate_path=found.cert_file,
+            private_key_path=found.key_file,
+            expiration=datetime.datetime.now(datetime.UTC) + LOGIN_LASTS,
+        )
+
+    def _handler(self, note: Note) -> Any:
+        async def hand_over(event: Mapping[str, Any], **_: Any) -> None:
+            assert self._loop is not None
+            try:
+                self._loop.call_soon_threadsafe(note, event["type"], event["object"])
+            except RuntimeError:  # the operator's loop has ended before us
+                self._stop.set()
+
+        return hand_over
+
+
+def settings() -> kopf.OperatorSettings:
+    """kopf's settings; each differs from its default for a reason."""
+    chosen = kopf.OperatorSettings()
+    chosen.posting.enabled = False  # events are ours to write, and to limit
+    chosen.networking.request_timeout = 10  # a hung API server must not stall a watch for five minutes
+    chosen.networking.connect_timeout = 5
+    chosen.networking.error_backoffs = Backoffs()  # never give up
+    chosen.watching.server_timeout = 300  # a watch cannot fall silent for longer
+    chosen.watching.client_timeout = 330
+    chosen.watching.chunk_size = 500  # as kubectl lists
+    chosen.queueing.idle_timeout = 1.0  # a task for each object that was just listed: let go of it sooner
+    chosen.process.ultimate_exiting_timeout = None  # kopf would kill the whole process
+    return chosen
+
+
+class Backoffs:
+    """Growing pauses with jitter, without end, from the beginning for each who iterates."""
+
+    def __iter__(self) -> Iterator[float]:
+        return backoffs()
+
+
+def backoffs() -> Iterator[float]:
+    """Pauses in seconds, doubled up to a limit, each with a jitter of half of it."""
+    pause_s = FIRST_PAUSE_S
+    while True:
+        yield pause_s * random.uniform(0.5, 1.0)
+        pause_s = min(LONGEST_PAUSE_S, 2 * pause_s)

@@ -1,0 +1,118 @@
+"""`forescale operator`: its options; what it does is in `controller.operator`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from scaling.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from controller.cluster.workloads import ReadOnlyWorkloads
+    from controller.ports import Metrics, Ports, Target
+    from controller.prometheus.access import BasicAuth
+
+
+def operator(
+    prometheus_url: Annotated[
+        str, typer.Option(metavar="URL", envvar="FORESCALE_PROMETHEUS_URL", help="What stands before /api/v1.")
+    ],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Scale simulated twins of the workloads; write status, never a scale.")
+    ] = False,
+    namespace: Annotated[
+        list[str] | None, typer.Option("--namespace", "-n", help="Serve this namespace, repeatable. Default: all.")
+    ] = None,
+    kubeconfig: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Default: the pod's service account, else what kubectl reads.")
+    ] = None,
+    context: Annotated[str | None, typer.Option(help="Context of the kubeconfig. Default: its current one.")] = None,
+    lease_namespace: Annotated[
+        str, typer.Option(envvar="FORESCALE_LEASE_NAMESPACE", help="Where the Lease is that one operator holds.")
+    ] = "forescale-system",
+    lease_name: Annotated[str, typer.Option(help="Operators of one name take turns.")] = "forescale",
+    host: Annotated[
+        str, typer.Option(help="Address of /metrics, /healthz and /readyz; in a pod 0.0.0.0.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Their port; 0 takes a free one.")] = 8080,
+    requests_per_second: Annotated[float, typer.Option(help="Requests to the API server, on average.")] = 20.0,
+    burst: Annotated[int, typer.Option(help="Requests to the API server at once.")] = 30,
+    prometheus_ca_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Certificates to trust (PEM).")
+    ] = None,
+    prometheus_token_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Bearer token, read again for every request.")
+    ] = None,
+    prometheus_username: Annotated[str | None, typer.Option(help="Basic auth; goes with a password file.")] = None,
+    prometheus_password_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Password, read again for every request.")
+    ] = None,
+    prometheus_header: Annotated[
+        list[str] | None, typer.Option(metavar="'NAME: VALUE'", help="One more header, repeatable.")
+    ] = None,
+    prometheus_tenant: Annotated[str | None, typer.Option(help="X-Scope-OrgID, for Mimir and the like.")] = None,
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+) -> None:
+    """Serve the ScalingPolicies of a cluster until stopped."""
+    from controller.operator.operator import serve
+    from controller.operator.settings import OperatorSettings
+    from controller.prometheus.access import PrometheusSettings
+
+    settings = OperatorSettings(
+        prometheus=PrometheusSettings(
+            url=prometheus_url,
+            ca_file=prometheus_ca_file,
+            token_file=prometheus_token_file,
+            basic_auth=_basic_auth(prometheus_username, prometheus_password_file),
+            headers=dict(_header(text) for text in prometheus_header or ()),
+            tenant=prometheus_tenant,
+        ),
+        kubeconfig=kubeconfig,
+        context=context,
+        namespaces=tuple(namespace or ()),
+        lease_namespace=lease_namespace,
+        lease_name=lease_name,
+        host=host,
+        port=port,
+        requests_per_s=requests_per_second,
+        burst=burst,
+    )
+    _start_logging(log_level)
+    serve(settings, _twins if dry_run else None)
+
+
+def _twins(metrics: "Metrics", reading: "ReadOnlyWorkloads") -> "tuple[Ports, Callable[[Target], None]]":
+    """A world in which decisions are carried out on simulated twins."""
+    from controller.dryrun.twins import Twins, twin_ports
+
+    twins = Twins(reading.scale)
+    return twin_ports(metrics, twins), lambda target: twins.forget(target.name)
+
+
+def _basic_auth(username: str | None, password_file: Path | None) -> "BasicAuth | None":
+    from controller.prometheus.access import BasicAuth
+
+    if (username is None) != (password_file is None):
+        raise InputError("--prometheus-username and --prometheus-password-file go together; only one is given")
+    return None if username is None or password_file is None else BasicAuth(username, password_file)
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon:
+        raise InputError("--prometheus-header: give 'NAME: VALUE', with a colon")  # the text may be a secret
+    return name.strip(), value.strip()
+
+
+def _start_logging(level: str) -> None:
+    """One line a record on stderr; a client library's chatter only where it warns."""
+    import logging
+
+    levels = ("debug", "info", "warning", "error")
+    if level not in levels:
+        raise InputError(f"--log-level: {level} is not {', '.join(levels)}")
+    logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for library in ("kopf", "aiohttp", "asyncio"):
+        logging.getLogger(library).setLevel(max(logging.WARNING, logging.getLogger().level))

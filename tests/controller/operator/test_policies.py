@@ -1,0 +1,98 @@
+"""What is remembered of a ScalingPolicy as events come in."""
+
+import pytest
+
+from controller.operator.policies import Policies
+
+
+def a_body(uid="u1", generation=1, **spec):
+    return {
+        "apiVersion": "forescale.dev/v1alpha1",
+        "kind": "ScalingPolicy",
+        "metadata": {"name": "web", "namespace": "shop", "uid": uid, "generation": generation},
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
+            "maxReplicas": 9,
+            "demand": {"query": "sum(x)", "targetPerReplica": "70"},
+            **spec,
+        },
+    }
+
+
+class Listening(Policies):
+    """Notes what it tells."""
+
+    def __init__(self):
+        super().__init__(lambda: 100.0)
+        self.told: list[tuple[str, str]] = []
+        self.on_change = lambda care: self.told.append(("change", care.uid))
+        self.on_gone = lambda care, target: self.told.append(("gone", care.uid))
+
+
+@pytest.fixture
+def policies():
+    """Empty, at time 100, with a log of what it tells."""
+    return Listening()
+
+
+def test_a_listed_policy_is_read_and_told_of(policies):
+    policies.note(None, a_body())
+    (care,) = policies
+    assert care.target.name == "shop/web"
+    assert care.adopted_s == 100.0
+    assert policies.told == [("change", "u1")]
+
+
+def test_our_own_status_writes_change_nothing(policies):
+    policies.note("ADDED", a_body())
+    target = policies.get("u1").target
+    policies.note("MODIFIED", a_body() | {"status": {"desiredReplicas": 3}})
+    assert policies.get("u1").target is target
+    assert policies.get("u1").status == {"desiredReplicas": 3}
+    assert policies.told == [("change", "u1")]
+
+
+@pytest.mark.parametrize(
+    ("edit", "keeps_memory"),
+    [
+        ({"maxReplicas": 5}, True),
+        ({"mode": "Shadow"}, True),
+        ({"demand": {"query": "sum(y)", "targetPerReplica": "70"}}, False),
+        ({"demand": {"query": "sum(x)", "targetPerReplica": "7"}}, False),
+    ],
+)
+def test_an_edit_takes_effect_at_once_and_keeps_the_memory_while_it_means_the_same(policies, edit, keeps_memory):
+    policies.note(None, a_body())
+    before = policies.get("u1").target
+    policies.note("MODIFIED", a_body(generation=2, **edit))
+    after = policies.get("u1").target
+    assert before.superseded
+    assert not after.superseded
+    assert (after.state is before.state) is keeps_memory
+
+
+def test_a_body_that_cannot_be_read_is_kept_as_its_problem(policies):
+    policies.note(None, a_body(minReplicas=10))
+    (care,) = policies
+    assert care.target is None
+    assert care.problem == "spec.minReplicas: 10 is above spec.maxReplicas 9"
+    policies.note("MODIFIED", a_body(generation=2))
+    assert care.target is not None
+    assert care.problem == ""
+
+
+@pytest.mark.parametrize("how", ["DELETED", "deletionTimestamp", "unlisted"])
+def test_a_deleted_policy_is_given_up_and_its_decision_in_hand_void(policies, how):
+    policies.note(None, a_body())
+    target = policies.get("u1").target
+    if how == "DELETED":
+        policies.note("DELETED", a_body())
+    elif how == "unlisted":
+        policies.keep({"u2": "shop/other"}, {"u1"})
+    else:
+        body = a_body()
+        body["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+        policies.note("MODIFIED", body)
+    assert list(policies) == []
+    assert target.superseded
+    assert policies.told[-1] == ("gone", "u1")
