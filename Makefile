@@ -26,6 +26,7 @@ demo: $(RUNTIME)  ## Drive a simulated cluster through a generated day and repor
 	$(BIN)/$(DEMO) $(ARGS)
 
 test: lint  ## Everything a reviewer would run: format, lint, types, import contracts, all tests
+	$(BIN)/python -m tests.cluster.build_controlplane || echo 'Without these programs the cluster tests are skipped.'
 	$(BIN)/pytest $(ARGS)
 
 check: lint  ## The same without the slow tests

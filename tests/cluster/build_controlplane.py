@@ -79,7 +79,7 @@ def main() -> int:
         parser.error(f"no such program: {', '.join(unknown)}")
 
     missing = [known[name] for name in names if find(name) is None]
-    if missing and shutil.which("go") is None:
+    if missing and shutil.which("go", path=_go_environment()["PATH"]) is None:
         print(f"controlplane: Go is missing, so {_listed(missing)} cannot be built; see https://go.dev/dl", flush=True)
         return 1
     built = all(build(program) for program in missing)
@@ -152,7 +152,8 @@ def build_command(program: Program, version: str, output: Path) -> list[str]:
     package = program.module + program.command
     if program.tags:
         flags += ["-tags", program.tags]
-    return ["go", "build", "-C", str(program.pins), *flags, "-o", str(output / program.name), package]
+    go = shutil.which("go", path=_go_environment()["PATH"]) or "go"
+    return [go, "build", "-C", str(program.pins), *flags, "-o", str(output / program.name), package]
 
 
 def pinned_version(program: Program) -> str:
@@ -164,8 +165,9 @@ def pinned_version(program: Program) -> str:
 
 
 def _go_environment() -> dict[str, str]:
-    """Static programs that need no C compiler, whatever workspace the machine has set."""
-    return os.environ | {"CGO_ENABLED": "0", "GOWORK": "off"}
+    """Static programs that need no C compiler, whatever workspace the machine has set; its Go, or else our own."""
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), str(Path(sys.executable).parent)])
+    return os.environ | {"CGO_ENABLED": "0", "GOWORK": "off", "PATH": path}
 
 
 def _listed(programs: list[Program]) -> str:

