@@ -103,7 +103,7 @@ class Loop:
         async for outcomes in in_parts(targets, self._ports, self._policy_of(policy), now_s, PATIENCE_S):
             seen = [(cares[id(outcome.target)], outcome) for outcome in outcomes]
             for care, outcome in seen:
-                care.looked_s = now_s
+                care.looked_s, care.in_hand = now_s, False
                 self._catch_up(care, outcome)
             self._report(seen, self._clock.now_s() - now_s)
 

@@ -1,0 +1,78 @@
+"""How a policy's memory is filled from the past."""
+
+import asyncio
+import math
+
+import pytest
+
+from controller.operator.clock import Clock
+from controller.operator.history import DAY_STEPS, HOUR_STEPS, Histories
+from controller.operator.policies import Policies
+from controller.ports import Refused, Scale
+from scaling.workload import STEP_S
+from tests.controller.operator.test_policies import a_body
+
+
+class Source:
+    """A constant demand of 100, for as long as it is known."""
+
+    def __init__(self, known_steps=DAY_STEPS):
+        self.known_steps = known_steps
+        self.asked: list[tuple[int, int]] = []
+
+    async def history(self, target, until_s, steps, steps_per_sample):
+        self.asked.append((steps, steps_per_sample))
+        known = min(steps, self.known_steps)
+        return [math.nan] * (steps - known) + [100.0] * known if self.known_steps else []
+
+
+def filled(source, scale=Scale(3, 3), before=lambda care: None):  # noqa: B008  # frozen
+    """One policy whose history was wanted, some moments later."""
+
+    async def read(target, now_s):
+        return scale
+
+    async def work():
+        clock = Clock(lambda: 0.0, lambda: 1_000_000.0)
+        policies = Policies(clock.now_s)
+        policies.note(None, a_body())
+        (care,) = policies
+        before(care)
+        histories = Histories(source, read, clock)
+        histories.want(care)
+        working = asyncio.create_task(histories.run())
+        while not care.remembered or (source.known_steps and len(source.asked) < 2 and care.target):
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.5 if source.known_steps > HOUR_STEPS else 0.05)
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+        return care
+
+    return asyncio.run(asyncio.wait_for(work(), 20))
+
+
+def test_the_hour_comes_before_the_day():
+    source = Source()
+    care = filled(source)
+    assert source.asked == [(HOUR_STEPS, 1), (DAY_STEPS, 4)]
+    assert care.target.state.memory["steps"] == DAY_STEPS
+    assert care.target.state.remembered_until_s == pytest.approx(1_000_000.0, abs=STEP_S)
+
+
+def test_what_was_learned_since_is_kept():
+    def learn(care):
+        care.target.state.memory.update(steps=9, capacity_ratio=1.3)
+
+    assert filled(Source(known_steps=100), before=learn).target.state.memory["capacity_ratio"] == 1.3
+
+
+def test_a_history_that_cannot_be_had_ends_the_waiting_all_the_same():
+    care = filled(Source(known_steps=0))
+    assert care.remembered
+    assert care.target.state.memory["steps"] == 0
+
+
+def test_without_a_scale_nothing_is_asked_of_prometheus():
+    source = Source(known_steps=0)
+    assert filled(source, scale=Refused("TargetNotFound", "")).remembered
+    assert source.asked == []

@@ -1,0 +1,203 @@
+"""Who is decided on when, what is passed on, and what one policy's trouble does to the others: nothing."""
+
+import asyncio
+import contextlib
+from dataclasses import dataclass, field
+
+import pytest
+
+from controller.operator.clock import Clock
+from controller.operator.loop import Loop
+from controller.operator.policies import Care, Policies
+from controller.ports import Ports, Refused, Scale
+from controller.reconcile import Outcome
+from scaling.decision import Action, Reason
+from scaling.observation import Unknown, Value
+from scaling.policy import RULES
+from tests.controller.operator.test_policies import a_body
+
+INTERVAL_S = 15.0
+
+
+@dataclass
+class World:
+    """Both ports, and a clock that tests move."""
+
+    now_s: float = 1000.0
+    demand_now: float = 280.0
+    scale_now: Scale | Refused = field(default_factory=lambda: Scale(2, 2))
+    slow: set[str] = field(default_factory=set)
+    unknown: bool = False
+    written: list[tuple[str, int]] = field(default_factory=list)
+
+    async def demand(self, target, now_s):
+        if target.resource.name in self.slow:
+            await asyncio.sleep(3600)
+        return Unknown(Reason.METRIC_EMPTY) if self.unknown else Value(self.demand_now)
+
+    async def bad_ratio(self, target, now_s):
+        return None
+
+    async def healthy(self, target, now_s):
+        return True
+
+    async def scale(self, target, now_s):
+        return self.scale_now
+
+    async def set_replicas(self, target, seen, replicas):
+        self.written.append((target.resource.name, replicas))
+        return None
+
+
+class Asked:
+    """Histories that only note who wants one."""
+
+    def __init__(self):
+        self.wanted: list[str] = []
+
+    def want(self, care: Care) -> None:
+        self.wanted.append(care.name)
+
+
+class Stage:
+    """A loop over a world; `pass_s` lets time pass and the loop see it."""
+
+    def __init__(self):
+        self.world, self.histories, self.leads = World(), Asked(), True
+        clock = Clock(lambda: self.world.now_s, lambda: self.world.now_s)
+        self.policies = Policies(clock.now_s)
+        self.reported: list[tuple[str, Outcome]] = []
+        self.loop = Loop(
+            self.policies,
+            Ports(self.world, self.world),
+            self.histories,  # type: ignore[arg-type]  # all that the loop asks of them
+            clock,
+            policy_of=lambda name: RULES["hpa"],
+            group_of=lambda target: target.resource.name,
+            may_act=lambda: self.leads,
+            report=lambda seen, seconds: self.reported.extend((care.name, outcome) for care, outcome in seen),
+        )
+        self.policies.on_change = self.loop.take
+        self.policies.on_gone = lambda care, target: self.loop.leave(care)
+
+    def add(self, name="web", **spec):
+        body = a_body(uid=name, **spec)
+        body["metadata"]["name"] = name
+        self.policies.note(None, body)
+
+    async def pass_s(self, seconds):
+        self.world.now_s += seconds
+        stop = asyncio.Event()
+        running = asyncio.create_task(self.loop.run(stop))
+        await asyncio.sleep(0.05)
+        stop.set()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(running, 0.2)
+
+    def decisions(self, name="web"):
+        return [outcome.decision for told, outcome in self.reported if told == name]
+
+
+def play(story):
+    async def on_stage():
+        stage = Stage()
+        await story(stage)
+        return stage
+
+    return asyncio.run(on_stage())
+
+
+def test_the_first_look_changes_nothing_and_the_next_one_acts():
+    async def story(stage):
+        stage.add()
+        (care,) = stage.policies
+        care.remembered = True
+        for _ in range(2):
+            await stage.pass_s(INTERVAL_S)
+
+    stage = play(story)
+    first, second = stage.decisions()
+    assert first.action is Action.HOLD
+    assert Reason.JUST_STARTED in first.reasons
+    assert second.action is Action.ADD
+    assert stage.world.written == [("web", 4)]
+
+
+def test_a_policy_waits_for_its_history_but_not_for_ever():
+    async def story(stage):
+        stage.add()
+        for _ in range(6):
+            await stage.pass_s(INTERVAL_S)
+
+    stage = play(story)
+    assert [Reason.JUST_STARTED in decision.reasons for decision in stage.decisions()] == [True] * 3 + [False] * 3
+    assert stage.histories.wanted == ["web"]
+
+
+def test_without_the_lease_nothing_is_decided():
+    async def story(stage):
+        stage.leads = False
+        stage.add()
+        await stage.pass_s(60.0)
+
+    assert play(story).reported == []
+
+
+def test_a_slow_source_holds_up_nobody_else(monkeypatch):
+    monkeypatch.setattr("controller.operator.loop.PATIENCE_S", 0.01)
+
+    async def story(stage):
+        stage.world.slow = {"slow"}
+        for name in ("slow", "web"):
+            stage.add(name)
+        for _ in range(3):
+            await stage.pass_s(INTERVAL_S)
+
+    stage = play(story)
+    assert len(stage.decisions("web")) == 3
+    assert stage.decisions("slow") == []
+
+
+def test_an_edit_while_a_decision_is_in_hand_voids_it():
+    async def story(stage):
+        stage.add()
+        (care,) = stage.policies
+        care.remembered, care.looked_s = True, 0.0
+        real_demand = stage.world.demand
+
+        async def edited_meanwhile(target, now_s):
+            reading = await real_demand(target, now_s)
+            stage.policies.note("MODIFIED", a_body(uid="web", generation=2, mode="Shadow"))
+            return reading
+
+        stage.world.demand = edited_meanwhile
+        await stage.pass_s(INTERVAL_S)
+
+    stage = play(story)
+    assert stage.world.written == []
+
+
+@pytest.mark.parametrize("gap_s", [300.0, 1200.0])
+def test_after_a_long_gap_the_history_is_asked_for_again(gap_s):
+    async def story(stage):
+        stage.add()
+        (care,) = stage.policies
+        care.remembered = True
+        stage.histories.wanted.clear()
+        await stage.pass_s(INTERVAL_S)
+        stage.world.unknown = True
+        await stage.pass_s(INTERVAL_S)
+        await stage.pass_s(gap_s)
+        stage.world.unknown = False
+        await stage.pass_s(INTERVAL_S)
+
+    assert play(story).histories.wanted == (["web"] if gap_s > 960 else [])
+
+
+def test_a_deleted_policy_is_looked_at_no_more():
+    async def story(stage):
+        stage.add()
+        stage.policies.note("DELETED", a_body(uid="web"))
+        await stage.pass_s(60.0)
+
+    assert play(story).reported == []
