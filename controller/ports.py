@@ -36,6 +36,17 @@ class Target:
 
 
 @dataclass(frozen=True)
+class WouldBe:
+    """A simulated workload of a dry-run at the end of its last step."""
+
+    replicas: int
+    ready: int
+    latency_p95_s: float
+    bad_ratio: float
+    """Share of requests over the objective or dropped, in the last minute, as a query would see it."""
+
+
+@dataclass(frozen=True)
 class Refused:
     """A scale cannot be read or may not be written: the cause in one word, as a condition's reason, and for people."""
 

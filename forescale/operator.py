@@ -8,10 +8,9 @@ import typer
 from scaling.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from controller.cluster.workloads import ReadOnlyWorkloads
-    from controller.ports import Metrics, Ports, Target
+    from controller.operator.operator import Rehearsal
+    from controller.ports import Metrics
     from controller.prometheus.access import BasicAuth
 
 
@@ -32,7 +31,9 @@ def operator(
     lease_namespace: Annotated[
         str, typer.Option(envvar="FORESCALE_LEASE_NAMESPACE", help="Where the Lease is that one operator holds.")
     ] = "forescale-system",
-    lease_name: Annotated[str, typer.Option(help="Operators of one name take turns.")] = "forescale",
+    lease_name: Annotated[
+        str, typer.Option(help="Operators of one name take turns; a dry-run has its own.")
+    ] = "forescale",
     host: Annotated[
         str, typer.Option(help="Address of /metrics, /healthz and /readyz; in a pod 0.0.0.0.")
     ] = "127.0.0.1",
@@ -83,12 +84,13 @@ def operator(
     serve(settings, _twins if dry_run else None)
 
 
-def _twins(metrics: "Metrics", reading: "ReadOnlyWorkloads") -> "tuple[Ports, Callable[[Target], None]]":
+def _twins(metrics: "Metrics", reading: "ReadOnlyWorkloads") -> "Rehearsal":
     """A world in which decisions are carried out on simulated twins."""
     from controller.dryrun.twins import Twins, twin_ports
+    from controller.operator.operator import Rehearsal
 
     twins = Twins(reading.scale)
-    return twin_ports(metrics, twins), lambda target: twins.forget(target.name)
+    return Rehearsal(twin_ports(metrics, twins), lambda target: twins.forget(target.name), twins.would_be)
 
 
 def _basic_auth(username: str | None, password_file: Path | None) -> "BasicAuth | None":

@@ -30,6 +30,9 @@ MESSAGE_CHARACTERS = 400
 LIMITS = (Reason.TOO_MANY_REPLICAS, Reason.TOO_FEW_REPLICAS, Reason.SCALE_UP_LIMIT, Reason.SCALE_DOWN_LIMIT)
 """Bounds before rates, as they come last in a decision; each is spelt as the HPA spells it."""
 
+DRY_RUN = "DryRun"
+"""Reason of Ready where a dry-run serves."""
+
 NOT_TO_FALL_BACK = (Reason.PAUSED, *STANDSTILLS, Reason.SCALED_TO_ZERO)
 
 
@@ -55,6 +58,9 @@ class Facts:
     policy_problem: str = ""
     """Why the policy that the resource names is not the one that was asked; empty where it is."""
 
+    dry_run: bool = False
+    """What was decided is carried out on a simulated twin."""
+
 
 @dataclass(frozen=True)
 class Said:
@@ -68,7 +74,7 @@ class Said:
 
 def conditions_of(outcome: Outcome, facts: Facts) -> dict[str, Said]:
     """What an outcome says, by type; nothing about aspects that it did not get to."""
-    said = {"Ready": _ready(outcome), "AbleToScale": _able_to_scale(outcome, facts)}
+    said = {"Ready": _ready(outcome, facts), "AbleToScale": _able_to_scale(outcome, facts)}
     if outcome.observation is not None:
         said["Conflict"] = _conflict(outcome)
     if outcome.decision is not None:
@@ -119,13 +125,16 @@ def one_line(text: str) -> str:
     return line if len(line) <= MESSAGE_CHARACTERS else line[: MESSAGE_CHARACTERS - 3] + "..."
 
 
-def _ready(outcome: Outcome) -> Said:
+def _ready(outcome: Outcome, facts: Facts) -> Said:
     if isinstance(outcome.scale, Refused):
         return Said("False", outcome.scale.reason, outcome.scale.message)
     if outcome.decision is None:
         return Said("False", "DecisionFailed", outcome.failure)
     spec = outcome.target.spec
     shadow = "; Shadow: nothing is written" if spec.mode is Mode.SHADOW else ""
+    if facts.dry_run:
+        every = f"decided every {spec.interval_s:g} s"
+        return Said("True", DRY_RUN, f"{every}, carried out on a simulated twin; the target's scale is not written")
     return Said("True", "Served", f"decided every {spec.interval_s:g} s{shadow}")
 
 
@@ -136,7 +145,8 @@ def _able_to_scale(outcome: Outcome, facts: Facts) -> Said:
     if outcome.write is not None:
         return Said("False", outcome.write.reason, outcome.write.message)
     if outcome.changed and outcome.decision is not None:
-        message = f"changed from {outcome.decision.current_replicas} to {outcome.decision.final_replicas} replicas"
+        sizes = f"from {outcome.decision.current_replicas} to {outcome.decision.final_replicas} replicas"
+        message = f"would have changed {sizes}" if facts.dry_run else f"changed {sizes}"
         return Said("True", HpaReason.SUCCEEDED_RESCALE, message)
     before = _before(facts, "AbleToScale")
     if before.get("status") == "True" and before.get("reason") == HpaReason.SUCCEEDED_RESCALE:
@@ -214,5 +224,17 @@ def _policy_healthy(decision: Decision | None, facts: Facts) -> Said | None:
     return Said("True", "PolicyAnswered", f"{decision.policy_name} is asked")
 
 
+def tells_otherwise(facts: Facts) -> bool:
+    """Whether the status before is a dry-run's and this is none, or the other way round: its changes are not ours."""
+    return is_dry_run(facts.before) != facts.dry_run
+
+
+def is_dry_run(status: Mapping[str, Any]) -> bool:
+    """Whether a dry-run wrote it."""
+    return any((each["type"], each["reason"]) == ("Ready", DRY_RUN) for each in status.get("conditions", ()))
+
+
 def _before(facts: Facts, type_: str) -> Mapping[str, Any]:
+    if tells_otherwise(facts):
+        return {}
     return next((each for each in facts.before.get("conditions", ()) if each["type"] == type_), {})

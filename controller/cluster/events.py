@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from controller.cluster.conditions import Facts, one_line
+from controller.cluster.conditions import DRY_RUN, Facts, one_line
 from controller.cluster.status import quantity
 from controller.crd.status import rfc3339
 from controller.crd.tables import API_VERSION, KIND
@@ -31,6 +31,8 @@ OVERALL_BURST, OVERALL_REFILL_S = 100, 0.5
 NAME_CHARACTERS = 253
 
 SCALED = "Scaled"
+WOULD_SCALE = "WouldScale"
+"""Of a dry-run."""
 SPOKEN = {
     ("Fallback", "True"): ("FallbackEntered", "Warning"),
     ("Conflict", "True"): ("Conflict", "Warning"),
@@ -68,19 +70,20 @@ def events_of(before: Mapping[str, Any], after: Mapping[str, Any], outcome: Outc
     `outcome`: what led there, None for a resource that cannot be read.
     """
     was = {each["type"]: each for each in before.get("conditions", ())}
-    said = [] if outcome is None else _scaled(outcome)
+    dry_run = any(each["reason"] == DRY_RUN for each in after.get("conditions", ()))
+    said = [] if outcome is None else _scaled(outcome, WOULD_SCALE if dry_run else SCALED)
     for condition in after.get("conditions", ()):
         said += _turned(was.get(condition["type"], {}), condition)
     return said
 
 
-def _scaled(outcome: Outcome) -> list[Said]:
+def _scaled(outcome: Outcome, word: str) -> list[Said]:
     decision = outcome.decision
     if decision is None or not outcome.changed:
         return []
     load = "" if decision.demand is None else f" for a load of {quantity(decision.demand)}"
     sizes = f"from {decision.current_replicas} to {decision.final_replicas} replicas"
-    return [Said(SCALED, "Normal", f"{sizes}{load}: {', '.join(decision.reasons)}")]
+    return [Said(word, "Normal", f"{sizes}{load}: {', '.join(decision.reasons)}")]
 
 
 def _turned(was: Mapping[str, Any], condition: Mapping[str, Any]) -> list[Said]:

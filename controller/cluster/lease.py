@@ -115,6 +115,7 @@ class Lease:
         self._seen_s = -math.inf  # when its record was first seen so
         self._renewed_s = -math.inf  # when our last successful renewal was sent
         self._told = False
+        self._looked = False  # by `watch`
 
     def held(self) -> bool:
         """Whether we may write now. A process that was stopped for longer than the deadline is told no at once."""
@@ -141,6 +142,26 @@ class Lease:
         self._tell()
         if was_ours:
             await self._bounded(self._release)
+
+    async def watch(self, stop: asyncio.Event) -> None:
+        """Look who holds it, for `is_free`, until told to stop; it is never taken."""
+        while not stop.is_set():
+            await self._bounded(self._look)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), self._pause_s())
+
+    def is_free(self) -> bool:
+        """Whether nobody else holds it; not before it was seen."""
+        return self._looked and not self._is_anothers()
+
+    async def _look(self) -> None:
+        try:
+            self._observe(await self._api.get(self._path))
+        except ApiError as error:
+            if error.code != HTTPStatus.NOT_FOUND:
+                raise
+            self._seen = {}
+        self._looked = True
 
     async def _bounded(self, attempt: Callable[[], Awaitable[None]]) -> None:
         """One attempt: in half the renew deadline, so that there is time for a second, and not beyond our lapse."""

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from controller.cluster.conditions import Facts, Said, conditions_of, merged
+from controller.cluster.conditions import Facts, Said, conditions_of, is_dry_run, merged, tells_otherwise
 from controller.crd.resource import Queries
 from controller.crd.status import fitting, rfc3339, time_of
 from controller.ports import Scale
 from controller.reconcile import Outcome
-from scaling.decision import Action, Decision, Reason
+from scaling.decision import Decision, Reason
 
 Status = dict[str, Any]
 
@@ -72,29 +72,26 @@ def essence(status: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 @dataclass(frozen=True)
-class Restored:
-    """What a restart reads back from a status; None where it does not say."""
+class Change:
+    """The last change of replicas that a status tells of."""
 
-    last_scale_s: float | None = None
-    """When this policy last changed the replicas, Unix time."""
-
-    last_action: Action | None = None
-    """What the decision that the status tells of did."""
-
-    replicas: int | None = None
-    """What it left the target at."""
+    at_s: float
+    """Unix time."""
+    before: int
+    after: int
 
 
-def restored(status: object, now_unix_s: float) -> Restored:
-    """Read back what outlives the operator; a time in the future is a clock's mistake or a forgery, and ignored."""
+def last_change(status: object, now_unix_s: float) -> Change | None:
+    """Read back what outlives the operator; a time in the future is a clock's mistake or a forgery, and ignored.
+
+    None where a later decision is told of, which changed nothing, and where a dry-run tells.
+    """
     read = fitting(status)
-    decision = read.get("lastDecision", {})
-    happened = _past(decision.get("time"), now_unix_s) is not None and "action" in decision
-    return Restored(
-        last_scale_s=_past(read.get("lastScaleTime"), now_unix_s),
-        last_action=Action(decision["action"]) if happened else None,
-        replicas=read.get("currentReplicas"),
-    )
+    decision, at_s = read.get("lastDecision", {}), _past(read.get("lastScaleTime"), now_unix_s)
+    told = (decision.get("currentReplicas"), decision.get("finalReplicas"))
+    if at_s is None or None in told or time_of(decision.get("time")) != at_s or is_dry_run(read):
+        return None
+    return Change(at_s, *told)
 
 
 def _past(text: object, now_unix_s: float) -> float | None:
@@ -120,7 +117,16 @@ FIELDS = (
     "conditions",
 )
 OPTIONAL = {
-    "lastDecision": ("proposedReplicas", "finalReplicas", "reasons", "band", "demand", "policy", "outOfDistribution"),
+    "lastDecision": (
+        "currentReplicas",
+        "proposedReplicas",
+        "finalReplicas",
+        "reasons",
+        "band",
+        "demand",
+        "policy",
+        "outOfDistribution",
+    ),
     "queries": ("demand", "badRatio"),
 }
 """Objects, and what may be absent from them."""
@@ -147,7 +153,7 @@ def _sizes(outcome: Outcome) -> Status:
 
 
 def _last_scale_time(facts: Facts) -> str | None:
-    when = _past(facts.before.get("lastScaleTime"), facts.unix_s)
+    when = None if tells_otherwise(facts) else _past(facts.before.get("lastScaleTime"), facts.unix_s)
     return None if when is None else rfc3339(when)
 
 
@@ -157,6 +163,7 @@ def _last_decision(decision: Decision, facts: Facts) -> Status:
         {
             "time": rfc3339(facts.unix_s),
             "action": decision.action.value,
+            "currentReplicas": decision.current_replicas,
             "proposedReplicas": decision.proposed_replicas,
             "finalReplicas": decision.final_replicas,
             "reasons": [reason.value for reason in decision.reasons],

@@ -99,6 +99,7 @@ def _last_decision() -> Schema:
         "The decision that this status tells of, with all that it takes to explain it.",
         time=_time("When it was taken."),
         action=_one_of("What it does to the replicas.", *(action.value for action in Action)),
+        currentReplicas=_whole("Replicas that were asked for then."),
         proposedReplicas=_whole("What the policy, or the rule that stood in for it, asked for."),
         finalReplicas=_whole("What was chosen after guards, behavior and bounds."),
         reasons=_list(

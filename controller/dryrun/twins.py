@@ -6,13 +6,12 @@ decision had been written. Nothing here can write to a cluster: of the real work
 
 import zlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 import numpy as np
 
 from controller.crd.tables import TargetRef
 from controller.dryrun.simulated import SimulatedWorkload, params_for
-from controller.ports import Metrics, Ports, Refused, Scale, Target
+from controller.ports import Metrics, Ports, Refused, Scale, Target, WouldBe
 from scaling.errors import InputError
 from scaling.observation import Reading, Value
 from scaling.spec import Mode, ScalingSpec
@@ -27,17 +26,6 @@ GONE = "TargetNotFound"
 
 MOST_STEPS_AT_ONCE = 240
 """An hour of 15 s steps (chosen); after a longer sleep the rest of it is left out."""
-
-
-@dataclass(frozen=True)
-class WouldBe:
-    """A twin at the end of its last step."""
-
-    replicas: int
-    ready: int
-    latency_p95_s: float
-    bad_ratio: float
-    """Share of requests over the objective or dropped, in the last minute, as a query would see it."""
 
 
 class Twins:

@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
 from controller.cluster.conditions import Facts, fallback
-from controller.ports import Scale
+from controller.ports import Scale, WouldBe
 from controller.reconcile import Outcome
 from scaling.decision import Decision, Reason
 from scaling.features import N_FEATURES
@@ -65,6 +65,7 @@ class _Record(NamedTuple):
     policy_ref: str
     sha256: str
     mode: str
+    would_be: WouldBe | None
 
 
 class OperatorMetrics:
@@ -89,10 +90,10 @@ class OperatorMetrics:
         build = Gauge("forescale_build_info", "What runs.", ("version", "python"), registry=self.registry)
         build.labels(_version(), platform.python_version()).set(1)
 
-    def note(self, facts: Facts, outcome: Outcome) -> None:
-        """Take in what a tick came to for one policy."""
+    def note(self, facts: Facts, outcome: Outcome, would_be: WouldBe | None = None) -> None:
+        """Take in what a tick came to for one policy, and in a dry-run what its twin is like."""
         decision = outcome.decision
-        self._policies.records[facts.uid] = _record(facts, outcome, self._policies.records.get(facts.uid))
+        self._policies.records[facts.uid] = _record(facts, outcome, would_be, self._policies.records.get(facts.uid))
         if decision is None:
             self._undecided.labels("scale" if outcome.observation is None else "failure").inc()
             return
@@ -154,7 +155,7 @@ def _version() -> str:
         return "unknown"
 
 
-def _record(facts: Facts, outcome: Outcome, before: _Record | None) -> _Record:
+def _record(facts: Facts, outcome: Outcome, would_be: WouldBe | None, before: _Record | None) -> _Record:
     decision, scale, spec = outcome.decision, outcome.scale, outcome.target.spec
     seen = scale if isinstance(scale, Scale) else None
     holds = () if outcome.observation is None else outcome.observation.holds
@@ -175,6 +176,7 @@ def _record(facts: Facts, outcome: Outcome, before: _Record | None) -> _Record:
         policy_ref=spec.policy_name,
         sha256=facts.policy_sha256,
         mode=spec.mode.value,
+        would_be=would_be,
     )
 
 
@@ -205,6 +207,14 @@ GAUGES: tuple[tuple[str, str, Read], ...] = (
 )
 
 
+TWIN_GAUGES: tuple[tuple[str, str, Callable[[WouldBe], float]], ...] = (
+    ("replicas", "Replicas that the twin of a dry-run has.", lambda twin: twin.replicas),
+    ("ready_replicas", "Replicas of the twin that serve.", lambda twin: twin.ready),
+    ("latency_p95_seconds", "95 % of the twin's requests are faster.", lambda twin: twin.latency_p95_s),
+    ("bad_ratio", "Share of the twin's requests over the objective or dropped.", lambda twin: twin.bad_ratio),
+)
+
+
 class _PolicyCollector(Collector):
     """Makes samples of the records, one family after the other, so that few of them live at a time."""
 
@@ -221,16 +231,23 @@ class _PolicyCollector(Collector):
         records = list(self.records.values())
         labels = [{"namespace": record.namespace, "policy": record.policy} for record in records]
         for name, about, read in GAUGES:
-            yield _family(name, about, labels, map(read, records))
+            yield _family(f"policy_{name}", about, labels, map(read, records))
         now_s = self._now_s()
         ages = (None if record.decided_s is None else max(0.0, now_s - record.decided_s) for record in records)
-        yield _family("decision_age_seconds", "Seconds since the last decision.", labels, ages)
+        yield _family("policy_decision_age_seconds", "Seconds since the last decision.", labels, ages)
         yield _family(
-            "info",
+            "policy_info",
             "What the policy asks for, and the SHA-256 of the network that answers; always 1.",
             [{**each, **_info(record)} for each, record in zip(labels, records, strict=True)],
             (1 for _ in records),
         )
+        if any(record.would_be for record in records):
+            yield from self._twins(records, labels)
+
+    def _twins(self, records: Sequence[_Record], labels: Sequence[dict[str, str]]) -> Iterator[Metric]:
+        for name, about, read in TWIN_GAUGES:
+            values = (None if record.would_be is None else read(record.would_be) for record in records)
+            yield _family(f"dry_run_{name}", about, labels, values)
 
 
 def _info(record: _Record) -> dict[str, str]:
@@ -238,7 +255,7 @@ def _info(record: _Record) -> dict[str, str]:
 
 
 def _family(name: str, about: str, labels: Sequence[dict[str, str]], values: Iterator[float | None]) -> Metric:
-    family = GaugeMetricFamily(f"forescale_policy_{name}", about)
+    family = GaugeMetricFamily(f"forescale_{name}", about)
     family.samples = [
         Sample(family.name, of, float(value)) for of, value in zip(labels, values, strict=True) if value is not None
     ]

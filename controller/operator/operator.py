@@ -5,7 +5,7 @@ import logging
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from controller.cluster.api import KubeApi
@@ -27,10 +27,11 @@ from controller.operator.pages import pages
 from controller.operator.policies import Care, Policies
 from controller.operator.policy_book import PolicyBook
 from controller.operator.report import Reports
+from controller.operator.restart import recall
 from controller.operator.resync import Kept, Resync
 from controller.operator.settings import OperatorSettings
 from controller.operator.watch import Watch, Watched
-from controller.ports import Metrics, Ports, Target
+from controller.ports import Metrics, Ports, Target, WouldBe
 from controller.prometheus.http import PrometheusHttp
 from controller.prometheus.metrics import PrometheusMetrics
 from controller.reconcile import Outcome
@@ -41,8 +42,23 @@ log = logging.getLogger(__name__)
 LEASE_DEADLINE_S = 5.0
 """For one request about the Lease: half its renew deadline, so that there is time for a second."""
 
-Rehearse = Callable[[Metrics, ReadOnlyWorkloads], tuple[Ports, Callable[[Target], None]]]
-"""Makes the ports of a dry-run out of what reads, and a way to forget a target."""
+DRY_RUN = "-dry-run"
+"""After the name of the Lease that operators take which act: a dry-run holds up none of them."""
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """The world of a dry-run."""
+
+    ports: Ports
+    forget: Callable[[Target], None]
+    """Drops what is simulated of a target."""
+    would_be: Callable[[Target], WouldBe | None]
+    """What would be now; None where that is not known."""
+
+
+Rehearse = Callable[[Metrics, ReadOnlyWorkloads], Rehearsal]
+"""Makes the world of a dry-run out of what reads."""
 
 
 def serve(settings: OperatorSettings, rehearse: Rehearse | None = None) -> None:
@@ -73,19 +89,20 @@ class Operator:
         self.api = KubeApi(access, self.exporter.called_api)
         # its own, so that nothing holds a renewal up
         self.lease_api = KubeApi(replace(access, deadline_s=LEASE_DEADLINE_S), self.exporter.called_api)
-        self.lease = Lease(
-            self.lease_api,
-            LeaseSettings(namespace=settings.lease_namespace, name=settings.lease_name),
-            on_change=self._lead,
-        )
+        acting = LeaseSettings(namespace=settings.lease_namespace, name=settings.lease_name)
+        own = acting if rehearse is None else replace(acting, name=acting.name + DRY_RUN)
+        self.lease = Lease(self.lease_api, own, on_change=self._lead)
+        self.others = None if rehearse is None else Lease(self.lease_api, acting)
+        """Theirs who act, beside a dry-run: while one of them reports, it does not."""
         self.http = PrometheusHttp(settings.prometheus, self.exporter.asked_prometheus)
         self.prometheus = PrometheusMetrics(self.http)
         self.policies = Policies(self.clock.now_s)
         self.rivals, self.watched, self.book = Rivals(), WatchedWorkloads(), PolicyBook()
         self._build_ports(rehearse)
         self.startups = Startups(self.api, self.workloads.selector)
-        self.reporter = Reporter(self.api, self.lease.held, self.lease.settings.identity, self.exporter.reported)
-        self.reports = Reports(self.reporter, self.exporter, self.book, self.startups, self.clock)
+        self.reporter = Reporter(self.api, self._may_report, self.lease.settings.identity, self.exporter.reported)
+        would_be = None if self.rehearsal is None else self.rehearsal.would_be
+        self.reports = Reports(self.reporter, self.exporter, self.book, self.startups, self.clock, would_be)
         self.histories = Histories(self.prometheus, self.ports.workloads.scale, self.clock)
         self.loop = Loop(
             self.policies,
@@ -130,6 +147,7 @@ class Operator:
                 self.histories.run(),
                 self.exporter.watch_lag(stop),
                 Resync(self.api, self._records(), self.settings.namespaces).run(stop),
+                *(() if self.others is None else (self.others.watch(stop),)),
             )
         ]
         reporting = asyncio.create_task(self.reporter.run(decided))
@@ -151,10 +169,11 @@ class Operator:
             writing = ClusterWorkloads(self.api, self.watched, kinds, self.rivals, self.lease.held, self._begin_anew)
             self.workloads: ReadOnlyWorkloads = writing
             self.ports = Ports(self.prometheus, writing)
-            self._forget_twin: Callable[[Target], None] = lambda target: None
+            self.rehearsal: Rehearsal | None = None
         else:
             self.workloads = ReadOnlyWorkloads(self.api, self.watched, kinds, self.rivals, self._begin_anew)
-            self.ports, self._forget_twin = rehearse(self.prometheus, self.workloads)
+            self.rehearsal = rehearse(self.prometheus, self.workloads)
+            self.ports = self.rehearsal.ports
 
     def _kinds(self) -> list[Watched]:
         return [
@@ -207,6 +226,8 @@ class Operator:
         self.loop.take(care)
         if care.target is None:
             self.reports.note_invalid(care)
+        elif care.looked_s is None:
+            recall(care.target, care.status, self.clock)
 
     def _leave(self, care: Care, target: Target | None) -> None:
         self.loop.leave(care)
@@ -214,7 +235,11 @@ class Operator:
         if target is not None:
             self.workloads.forget(target)
             self.startups.forget(target)
-            self._forget_twin(target)
+            if self.rehearsal is not None:
+                self.rehearsal.forget(target)
+
+    def _may_report(self) -> bool:
+        return self.lease.held() and (self.others is None or self.others.is_free())
 
     def _lead(self, held: bool) -> None:
         """What another instance decided meanwhile is in the cluster; our memories of demand are too old to act on."""

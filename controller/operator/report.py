@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from controller.cluster.conditions import Facts
 from controller.cluster.reporter import Reporter
@@ -11,7 +11,7 @@ from controller.operator.clock import Clock
 from controller.operator.exporter import OperatorMetrics
 from controller.operator.policies import Care
 from controller.operator.policy_book import PolicyBook
-from controller.ports import Scale, Target
+from controller.ports import Scale, Target, WouldBe
 from controller.reconcile import Outcome
 
 log = logging.getLogger(__name__)
@@ -21,10 +21,17 @@ class Reports:
     """Takes what a tick came to, and passes it on; never waits."""
 
     def __init__(
-        self, reporter: Reporter, metrics: OperatorMetrics, book: PolicyBook, startups: Startups, clock: Clock
+        self,
+        reporter: Reporter,
+        metrics: OperatorMetrics,
+        book: PolicyBook,
+        startups: Startups,
+        clock: Clock,
+        would_be: Callable[[Target], WouldBe | None] | None = None,
     ) -> None:
+        """`would_be`: of a dry-run, what its twins are like."""
         self._reporter, self._metrics, self._book = reporter, metrics, book
-        self._startups, self._clock = startups, clock
+        self._startups, self._clock, self._would_be = startups, clock, would_be
         self._measuring: set[asyncio.Task[None]] = set()
 
     def note(self, seen: Sequence[tuple[Care, Outcome]]) -> None:
@@ -34,7 +41,7 @@ class Reports:
                 continue  # edited or deleted since
             facts = self._facts(care, outcome.target)
             self._reporter.note(facts, outcome)
-            self._metrics.note(facts, outcome)
+            self._metrics.note(facts, outcome, self._would_be(outcome.target) if self._would_be else None)
             self._measure(care, outcome)
             if outcome.changed and outcome.decision is not None:
                 log.info(
@@ -66,6 +73,7 @@ class Reports:
             before=care.status,
             policy_sha256=asked.policy.sha256 if asked else "",
             policy_problem=asked.problem if asked else "",
+            dry_run=self._would_be is not None,
         )
 
     def _measure(self, care: Care, outcome: Outcome) -> None:

@@ -240,7 +240,10 @@ def test_a_status_that_does_not_fit_is_refused(cluster, kubectl, status, field):
 # What people read
 
 
-@pytest.mark.parametrize("group", ["", ".demand", ".guardrails", ".guardrails.freezeWindows", ".guardrails.fallback", ".behavior.scaleUp.policies"])
+@pytest.mark.parametrize(
+    "group",
+    ["", ".demand", ".guardrails", ".guardrails.freezeWindows", ".guardrails.fallback", ".behavior.scaleUp.policies"],
+)
 def test_explain_prints_the_description_of_every_field(kubectl, group):
     node = NODES[f"spec{group}"]
     printed = as_one_line(kubectl("explain", f"scalingpolicy.spec{group}"))

@@ -11,8 +11,8 @@ import pytest
 from controller.cluster.api import ApiSettings, KubeApi
 from controller.cluster.conditions import MESSAGE_CHARACTERS, Facts
 from controller.cluster.reporter import Reporter
-from controller.cluster.status import invalid_status, is_material, patch_of, restored, status_of
-from controller.crd.status import fitting
+from controller.cluster.status import invalid_status, is_material, patch_of, status_of
+from controller.crd.status import fitting, rfc3339
 from controller.crd.tables import QUERY_CHARACTERS
 from controller.ports import Refused
 from scaling.decision import Reason
@@ -165,7 +165,7 @@ def test_a_hold_with_moving_demand_writes_nothing_and_a_change_costs_two_writes(
                 restarted.note(facts_of(body, 1000.0), HOLDS[number % len(HOLDS)])
             assert await written(space, len(second)) == second
         body = stored(space, "calm-0")
-        assert restored(body["status"], time.time() + 1000).last_scale_s == int(policies[0].unix_s + 900)
+        assert body["status"]["lastScaleTime"] == rfc3339(policies[0].unix_s + 900)
 
     asyncio.run(story())
 

@@ -12,10 +12,11 @@ from controller.cluster.status import (
     FIELDS,
     OPTIONAL,
     SPACING_S,
+    Change,
     invalid_status,
     is_material,
+    last_change,
     patch_of,
-    restored,
     status_of,
 )
 from controller.crd.resource import parse_policy
@@ -23,7 +24,7 @@ from controller.crd.status import fitting
 from controller.crd.status import status as schema
 from controller.ports import Refused, Scale, Target
 from controller.reconcile import Outcome
-from scaling.decision import Action, Band, Decision, Reason
+from scaling.decision import Band, Decision, Reason
 from scaling.observation import Observation, Unknown, Value
 from scaling.spec import Mode
 from tests.controller.crd.structural import refusals
@@ -102,6 +103,7 @@ def test_a_change_is_told_with_what_it_takes_to_explain_it():
         "lastDecision": {
             "time": NOW,
             "action": "Add",
+            "currentReplicas": 4,
             "proposedReplicas": 6,
             "finalReplicas": 6,
             "reasons": ["BelowBand"],
@@ -352,8 +354,9 @@ def test_what_a_shadow_would_do_is_told_once_a_minute():
 
 
 def test_a_restart_reads_back_when_and_how_it_last_acted():
-    found = restored(status_of(ADD, facts()), NOW_S + 1)
-    assert (found.last_scale_s, found.last_action, found.replicas) == (NOW_S, Action.ADD, 6)
+    changed = status_of(ADD, facts())
+    assert last_change(changed, NOW_S + 1) == Change(NOW_S, 4, 6)
+    assert last_change(status_of(an_outcome(6, 6), facts(changed, later_s=15)), NOW_S + 16) is None
 
 
 @pytest.mark.parametrize(
@@ -364,12 +367,11 @@ def test_a_restart_reads_back_when_and_how_it_last_acted():
         pytest.param({"lastScaleTime": "yesterday", "lastDecision": []}, id="malformed"),
         pytest.param({"lastScaleTime": "2027-01-15T09:00:00Z"}, id="in-the-future"),
         pytest.param({"lastScaleTime": "2027-01-15T07:00:00"}, id="without-a-zone"),
-        pytest.param({"lastDecision": {"time": NOW, "action": "Explode"}}, id="unknown-action"),
+        pytest.param({"lastScaleTime": NOW, "lastDecision": {"time": NOW, "finalReplicas": "6"}}, id="no-number"),
     ],
 )
 def test_what_cannot_have_happened_is_not_read_back(status):
-    found = restored(status, NOW_S)
-    assert (found.last_scale_s, found.last_action) == (None, None)
+    assert last_change(status, NOW_S) is None
 
 
 JSON = st.recursive(

@@ -395,6 +395,7 @@ def test_a_decision_fits_into_the_status():
         "lastDecision": {
             "time": when,
             "action": decision.action.value,
+            "currentReplicas": decision.current_replicas,
             "proposedReplicas": decision.proposed_replicas,
             "finalReplicas": decision.final_replicas,
             "reasons": [reason.value for reason in decision.reasons],

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from controller.dryrun.twins import GONE, Twins, WouldBe, twin_ports
-from controller.ports import Refused, Scale, Target
+from controller.dryrun.twins import GONE, Twins, twin_ports
+from controller.ports import Refused, Scale, Target, WouldBe
 from controller.reconcile import reconcile
 from scaling.decision import Reason
 from scaling.observation import Reading, Unknown, Value

@@ -46,7 +46,7 @@ class World:
 
     async def set_replicas(self, target, seen, replicas):
         self.written.append((target.resource.name, replicas))
-        return None
+        return
 
 
 class Asked:
