@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,6 +13,7 @@ from controller.cluster.api_access import ApiSettings
 from controller.cluster.kinds import Kinds
 from controller.cluster.lease import Lease, LeaseSettings
 from controller.cluster.reporter import Reporter
+from controller.cluster.rights import READING, WRITING, missing
 from controller.cluster.rivals import HPA, SCALED_OBJECT, Rivals
 from controller.cluster.startup import Startups
 from controller.cluster.watched import WatchedWorkloads
@@ -115,6 +116,7 @@ class Operator:
             report=self._report,
         )
         self.watch = Watch(self._kinds(), access, settings.namespaces)
+        self.resync = Resync(self.api, self._records(), settings.namespaces)
         self.health = Health(self.policies, self.lease, self.watch, self.clock)
         self.policies.on_change, self.policies.on_gone = self._take, self._leave
 
@@ -141,27 +143,41 @@ class Operator:
     async def _work(self, stop: asyncio.Event) -> None:
         """The loop ends first and then reporting, while the Lease is still ours; releasing it comes last."""
         decided, reported = asyncio.Event(), asyncio.Event()
-        helpers = [
-            asyncio.create_task(work)
-            for work in (
-                self.histories.run(),
-                self.exporter.watch_lag(stop),
-                Resync(self.api, self._records(), self.settings.namespaces).run(stop),
-                *(() if self.others is None else (self.others.watch(stop),)),
-            )
-        ]
-        reporting = asyncio.create_task(self.reporter.run(decided))
-        leading = asyncio.create_task(self.lease.run(reported))
+        deciding = asyncio.create_task(self.loop.run(stop), name="loop")
+        reporting = asyncio.create_task(self.reporter.run(decided), name="reporter")
+        leading = asyncio.create_task(self.lease.run(reported), name="lease")
+        helpers = [asyncio.create_task(work, name=name) for name, work in self._background(stop).items()]
         try:
-            await self.loop.run(stop)
+            ended, _ = await asyncio.wait([deciding, reporting, leading, *helpers], return_when=asyncio.FIRST_COMPLETED)
+            if not stop.is_set():
+                task = ended.pop()
+                raise RuntimeError(f"the {task.get_name()} ended by itself") from task.exception()
         finally:
+            stop.set()
+            await asyncio.gather(deciding, return_exceptions=True)
             decided.set()
-            await reporting
+            await asyncio.gather(reporting, return_exceptions=True)
             reported.set()
-            await leading
+            await asyncio.gather(leading, return_exceptions=True)
             for helper in helpers:
                 helper.cancel()
             await asyncio.gather(*helpers, return_exceptions=True)
+
+    def _background(self, stop: asyncio.Event) -> dict[str, Coroutine[Any, Any, None]]:
+        work = {
+            "histories": self.histories.run(),
+            "lag meter": self.exporter.watch_lag(stop),
+            "resync": self.resync.run(),
+            "rights": self._check_rights(stop),
+        }
+        return work if self.others is None else {**work, "look at the Lease": self.others.watch(stop)}
+
+    async def _check_rights(self, stop: asyncio.Event) -> None:
+        """Say once which rights are missing."""
+        rights = READING if self.rehearsal else (*READING, *WRITING)
+        for right in await missing(self.api, rights, self.settings.namespaces):
+            log.warning("not allowed: %s", right)
+        await stop.wait()
 
     def _build_ports(self, rehearse: Rehearse | None) -> None:
         kinds = Kinds(self.api)
@@ -217,6 +233,8 @@ class Operator:
     # Events of the watches and of the Lease
 
     def _note_policy(self, event: str | None, body: Mapping[str, Any]) -> None:
+        if event is None and self.policies.get(body["metadata"]["uid"]) is not None:
+            self.resync.soon()
         self.policies.note(event, body)
         care = self.policies.get(body["metadata"]["uid"])
         serves = care is not None and care.target is not None
@@ -246,6 +264,7 @@ class Operator:
         self.exporter.leads(held)
         if not held:
             return
+        self.resync.soon()
         for care in self.policies:
             care.begin_anew(self.clock.now_s())
             self._take(care)

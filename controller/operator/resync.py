@@ -37,32 +37,41 @@ class Resync:
 
     def __init__(self, api: KubeApi, kept: Sequence[Kept], namespaces: Sequence[str]) -> None:
         self._api, self._kept, self._namespaces = api, kept, namespaces
+        self._wanted = asyncio.Event()
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """List at the start, which tells what is missing from what was not told yet, and every few minutes."""
-        while not stop.is_set():
+    def soon(self) -> None:
+        """Have the next listing come now: a watch has begun anew, and what was deleted before that it does not tell."""
+        self._wanted.set()
+
+    async def run(self) -> None:
+        """List at the start, which tells what is missing from what was not told yet, and every few minutes; until
+        cancelled."""
+        while True:
+            self._wanted.clear()
             for kept in self._kept:
                 await self._compare(kept)
             with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), RESYNC_S)
+                await asyncio.wait_for(self._wanted.wait(), RESYNC_S)
 
     async def _compare(self, kept: Kept) -> None:
         known = kept.known()
+        listings = [await self._listed(kept, place) for place in self._places(kept)]
+        listed = {uid: name for listing in listings if listing is not None for uid, name in listing.items()}
+        if None in listings:  # whose is missing cannot be told from whose is gone: this time nobody is given up
+            known = frozenset()
+        if any(listing is not None for listing in listings):
+            kept.keep(listed, known)
+
+    def _places(self, kept: Kept) -> list[str]:
+        root = f"/apis/{kept.group}/{kept.version}"
+        within = [f"{root}/namespaces/{namespace}" for namespace in self._namespaces] or [root]
+        return [f"{place}/{kept.plural}" for place in within]
+
+    async def _listed(self, kept: Kept, place: str) -> dict[str, str] | None:
         try:
-            listed = await self._listed(kept)
+            return await self._api.list_names(place)
         except ApiError as error:
             if error.code == 404:  # the kind is gone, and all of it
-                listed = {}
-            else:
-                log.warning("no listing of %s: %s", kept.plural, error)
-                return
-        kept.keep(listed, known)
-
-    async def _listed(self, kept: Kept) -> dict[str, str]:
-        root = f"/apis/{kept.group}/{kept.version}"
-        if not self._namespaces:
-            return await self._api.list_names(f"{root}/{kept.plural}")
-        listed: dict[str, str] = {}
-        for namespace in self._namespaces:
-            listed |= await self._api.list_names(f"{root}/namespaces/{namespace}/{kept.plural}")
-        return listed
+                return {}
+            log.warning("no listing of %s: %s", kept.plural, error)
+            return None
