@@ -112,7 +112,7 @@ class Loop:
         target.spec, holds = wishes_at(target.resource, self._clock.unix_s())
         if care.startup_s is not None and target.spec.startup_s is None:
             target.spec = replace(target.spec, startup_s=care.startup_s)
-        target.holds = (*holds, Reason.JUST_STARTED) if self._has_just_started(care, now_s) else holds
+        target.holds = (*holds, Reason.JUST_STARTED) if self._has_just_started(care, target, now_s) else holds
 
     def _catch_up(self, care: Care, outcome: Outcome) -> None:
         """Ask for the history again when demand is back after a gap longer than what the memory bridges."""
@@ -122,7 +122,8 @@ class Loop:
         if care.remembered and care.unknown_s == 0.0 and gap_s > RECENT_STEPS * STEP_S:
             self._histories.want(care)
 
-    def _has_just_started(self, care: Care, now_s: float) -> bool:
-        """Nothing is changed on the strength of one look at a workload."""
+    def _has_just_started(self, care: Care, target: Target, now_s: float) -> bool:
+        """Nothing is changed on the strength of one look at a workload, nor in its first interval."""
         age_s = now_s - care.adopted_s
-        return care.looked_s is None or (not care.remembered and age_s < STARTING_S)
+        is_waiting = not care.remembered and age_s < STARTING_S
+        return care.looked_s is None or age_s < target.spec.interval_s or is_waiting
