@@ -5,14 +5,14 @@ to `api.py`.
 """
 
 import json
-import os
 import re
-import socket
 import ssl
 from http import HTTPStatus
 from typing import Any
 
 import aiohttp
+
+from controller.causes import because
 
 MESSAGE_CHARACTERS = 300
 """Enough for what the API server says about a field, too little to fill a log (chosen)."""
@@ -107,25 +107,14 @@ def connection_failure(error: Exception) -> tuple[str, str]:
         case aiohttp.ClientConnectorCertificateError():
             return "Untrusted", "its certificate is not trusted"
         case aiohttp.ClientConnectorError():  # refused, no such host, no TLS
-            return "Unreachable", f"no connection{_because(error.os_error)}"
+            return "Unreachable", f"no connection{because(error.os_error)}"
         case TimeoutError():
             return "Unreachable", "no connection in time"
         case aiohttp.ClientPayloadError() | aiohttp.ServerDisconnectedError():
             return "Disconnected", "the connection was closed before the end of the answer"
         case OSError():
-            return "Disconnected", f"the connection failed{_because(error)}"
+            return "Disconnected", f"the connection failed{because(error)}"
     return "Disconnected", f"what answers does not speak HTTP: {type(error).__name__}"
-
-
-def _because(error: OSError) -> str:
-    match error:
-        case ssl.SSLError(reason=str() as reason):
-            return f": {reason.replace('_', ' ').lower()}"
-        case socket.gaierror(strerror=str() as words):
-            return f": {words}"
-        case OSError(errno=int() as number):
-            return f": {os.strerror(number)}"
-    return ""
 
 
 def _phrase(status: int) -> str:

@@ -6,9 +6,7 @@ Owns the connection: deadlines, size, compression, redirects, TLS, refusals. Wha
 
 import asyncio
 import math
-import os
 import re
-import socket
 import ssl
 import time
 import zlib
@@ -22,6 +20,7 @@ from urllib.parse import urlencode
 
 import aiohttp
 
+from controller.causes import because
 from controller.prometheus.access import PrometheusSettings, request_headers, tls_context
 from controller.prometheus.answer import error_words
 from scaling.decision import Reason
@@ -205,31 +204,20 @@ def _connection_words(error: aiohttp.ClientError | OSError) -> str:
         case aiohttp.ClientConnectorCertificateError():
             return "the certificate of Prometheus is not trusted"
         case aiohttp.ClientConnectorDNSError():
-            return f"the host name of Prometheus cannot be resolved{_because(error.os_error)}"
+            return f"the host name of Prometheus cannot be resolved{because(error.os_error)}"
         case aiohttp.ClientSSLError():
-            return f"no TLS with Prometheus{_because(error.os_error)}"
+            return f"no TLS with Prometheus{because(error.os_error)}"
         case aiohttp.ServerDisconnectedError():
             return "Prometheus closed the connection without an answer"
         case aiohttp.ClientPayloadError():
             return "the answer of Prometheus broke off"
         case aiohttp.ClientConnectorError():
-            return f"no connection to Prometheus{_because(error.os_error)}"
+            return f"no connection to Prometheus{because(error.os_error)}"
         case OSError():
-            return f"the connection to Prometheus failed{_because(error)}"
+            return f"the connection to Prometheus failed{because(error)}"
         case aiohttp.ClientResponseError():
             return "what answers in place of Prometheus does not speak HTTP"
     return f"the request to Prometheus failed: {type(error).__name__}"
-
-
-def _because(error: OSError) -> str:
-    match error:
-        case ssl.SSLError(reason=str() as reason):
-            return f": {reason.replace('_', ' ').lower()}"
-        case socket.gaierror(strerror=str() as words):
-            return f": {words}"
-        case OSError(errno=int() as number):
-            return f": {os.strerror(number)}"
-    return ""
 
 
 def _unknown(message: str) -> Unknown:
