@@ -15,7 +15,7 @@ from controller.crd.fields import quantity
 from controller.crd.resource import Queries, parse_policy
 from controller.crd.status import status
 from controller.crd.tables import API_VERSION, KIND
-from controller.prometheus.presets import PARAMETERS, PresetKind
+from controller.promql.presets import PARAMETERS, PresetKind
 
 
 def with_tables(page: str) -> str:

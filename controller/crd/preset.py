@@ -1,12 +1,12 @@
 """The fields of `spec.demand.preset`: a part of the tables of `tables.py`, in a file of its own for its size.
 
-What the queries of a preset are, and which parameters go with which kind, is in `controller.prometheus.presets`.
+What the queries of a preset are, and which parameters go with which kind, is in `controller.promql.presets`.
 """
 
 from collections.abc import Iterator, Mapping
 
 from controller.crd.fields import Build, Field, ListOf, Named, Rule, Text, Within, boolean, choice, duration
-from controller.prometheus.presets import PARAMETERS, LabelValue, Preset, PresetKind
+from controller.promql.presets import PARAMETERS, LabelValue, Preset, PresetKind
 from scaling.limits import Limit
 
 MOST_LABELS = 16

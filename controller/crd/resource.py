@@ -14,7 +14,7 @@ from controller.crd.fields import an_object, read_fields
 from controller.crd.freeze_window import FreezeWindow
 from controller.crd.manifest import read_documents
 from controller.crd.tables import KIND, RESOURCE, ClusterGuardrails, TargetRef
-from controller.prometheus.presets import Preset, Subject, bad_ratio_query, demand_query
+from controller.promql.presets import Preset, Subject, bad_ratio_query, demand_query
 from scaling.errors import InputError
 from scaling.limits import shown
 from scaling.spec import ScalingSpec

@@ -11,11 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Never, TypeVar
 
+from controller.promql.grouping import AGE_LABEL
 from scaling.decision import Reason
 from scaling.observation import Reading, Unknown, Value
-
-AGE_LABEL = "selector"
-"""Label by which an age query numbers its answers."""
 
 MESSAGE_CHARACTERS = 120
 """How much of Prometheus' words about a query a message repeats."""

@@ -13,11 +13,11 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
 from controller.prometheus.answer import Ages, Rows, parse_ages, parse_reading, parse_readings, parse_shared_ages
-from controller.prometheus.grouping import SharedQuery, by, shape_of, shared_query
 from controller.prometheus.http import PrometheusHttp, QueryRefused
 from controller.prometheus.once import Parcel
-from controller.prometheus.promql import selectors
 from controller.prometheus.sample_age import age_query
+from controller.promql.grouping import SharedQuery, by, shape_of, shared_query
+from controller.promql.syntax import selectors
 from scaling.observation import Reading, Unknown
 
 MOST_SHARED = 500

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from controller.ports import Target
 from controller.prometheus.answer import Grid, parse_history
 from controller.prometheus.asker import Asker, Question
-from controller.prometheus.grouping import shape_of
 from controller.prometheus.http import PrometheusHttp
 from controller.prometheus.once import OncePerTick
 from controller.prometheus.sample_age import age_check, oldest_s
+from controller.promql.grouping import shape_of
 from scaling.decision import Reason
 from scaling.observation import Reading, Unknown, Value, usable, usable_ratio
 from scaling.workload import STEP_S

@@ -22,8 +22,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from controller.prometheus.answer import AGE_LABEL, Ages
-from controller.prometheus.promql import Selector, has_alternative, selectors
+from controller.prometheus.answer import Ages
+from controller.promql.grouping import AGE_LABEL
+from controller.promql.syntax import Selector, has_alternative, selectors
 from scaling.decision import Reason
 from scaling.limits import shown
 from scaling.observation import Unknown

@@ -5,7 +5,7 @@ import pytest
 from controller.crd.preset import PRESET
 from controller.crd.resource import parse_policy
 from controller.crd.tables import TargetRef
-from controller.prometheus.presets import PARAMETERS
+from controller.promql.presets import PARAMETERS
 from tests.controller.crd.structural import filled, refusals
 from tests.controller.crd.test_resource import SMALLEST, a_body, refusal
 from tests.controller.crd.test_schema import SCHEMA

@@ -23,7 +23,7 @@ from scaling.decision import Reason
 from scaling.observation import Reading, Unknown, Value
 from tests.controller.prometheus.stub import free_ports, metrics_of, settings_for
 from tests.controller.prometheus.test_metrics import a_target
-from tests.controller.prometheus.test_promql import SELECTORS
+from tests.controller.promql.test_syntax import SELECTORS
 
 pytestmark = pytest.mark.slow
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from controller.crd.resource import parse_policy
 from controller.ports import Target
 from controller.prometheus.asker import ALONE_S, MOST_SHARED
-from controller.prometheus.grouping import shape_of
 from controller.prometheus.http import MOST_BYTES
 from controller.prometheus.metrics import PrometheusMetrics
+from controller.promql.grouping import shape_of
 from scaling.decision import Reason
 from scaling.observation import Unknown, Value
 from tests.controller.prometheus.stub import Stub, a_body, a_vector, metrics_of, serving

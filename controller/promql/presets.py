@@ -21,8 +21,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from controller.prometheus.grouping import literal
-from controller.prometheus.promql import quoted
+from controller.promql.grouping import literal
+from controller.promql.syntax import quoted
 from scaling.errors import InputError
 
 WINDOW_S = 60.0

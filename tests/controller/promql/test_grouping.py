@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.prometheus.grouping import MOST_NESTED, literal, shape_of, shared_query
-from controller.prometheus.promql import selectors
+from controller.promql.grouping import MOST_NESTED, literal, shape_of, shared_query
+from controller.promql.syntax import selectors
 
 
 def together(*queries):

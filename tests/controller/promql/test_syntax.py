@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.prometheus.promql import duration_s, has_alternative, selectors
+from controller.promql.syntax import duration_s, has_alternative, selectors
 
 SELECTORS = [
     ('sum(rate(http_requests_total{namespace="shop",app="web"}[1m]))',

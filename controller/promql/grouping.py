@@ -19,8 +19,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from controller.prometheus.answer import AGE_LABEL
-from controller.prometheus.promql import STRING, Token, quoted, tokens_of
+from controller.promql.syntax import STRING, Token, quoted, tokens_of
+
+AGE_LABEL = "selector"
+"""Label by which an age query numbers its answers."""
 
 MOST_SHAPES = 32_768
 """Queries whose form is remembered: two each of more policies than one operator is meant for (chosen)."""

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.prometheus.grouping import shape_of
-from controller.prometheus.presets import (
+from controller.promql.grouping import shape_of
+from controller.promql.presets import (
     PARAMETERS,
     LabelValue,
     Preset,
@@ -12,7 +12,7 @@ from controller.prometheus.presets import (
     bad_ratio_query,
     demand_query,
 )
-from controller.prometheus.promql import selectors
+from controller.promql.syntax import selectors
 from scaling.errors import InputError
 
 WEB = Subject("shop", "Deployment", "web")
