@@ -15,7 +15,7 @@ PIN := $(BIN)/uv pip compile --quiet --universal --fork-strategy fewest --python
 	--no-emit-index-url --no-annotate --custom-compile-command "make constraints"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint controlplane cluster-test train evaluate bench constraints clean
+.PHONY: help demo test check lint controlplane cluster-test cluster-demo train evaluate bench constraints clean
 .DELETE_ON_ERROR:
 
 help:  ## Show this list
@@ -41,8 +41,12 @@ lint: $(DEV)  ## Format, lint, types and import contracts, without tests
 controlplane: $(DEV)  ## Build the control plane of the cluster tests from pinned Go modules (once, some 20 minutes)
 	$(BIN)/python -m tests.cluster.build_controlplane $(ARGS)
 
-cluster-test: controlplane  ## Tests against a real kube-apiserver and etcd
+cluster-test: $(DEV)  ## The tests against a real control plane alone
+	$(BIN)/python -m tests.cluster.build_controlplane
 	$(BIN)/pytest -m cluster $(ARGS)
+
+cluster-demo: $(DEV)  ## The operator on a real control plane on this machine, for you to watch (no Docker)
+	$(BIN)/python -m tests.cluster.demo $(ARGS)
 
 train: $(DEV)  ## Train a policy; TensorBoard reads its log
 	$(BIN)/forescale train $(ARGS)

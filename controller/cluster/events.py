@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from controller.cluster.conditions import DRY_RUN, Facts, one_line
+from controller.cluster.conditions import Facts, is_dry_run, one_line
 from controller.cluster.status import quantity
 from controller.crd.status import rfc3339
 from controller.crd.tables import API_VERSION, KIND
@@ -70,8 +70,7 @@ def events_of(before: Mapping[str, Any], after: Mapping[str, Any], outcome: Outc
     `outcome`: what led there, None for a resource that cannot be read.
     """
     was = {each["type"]: each for each in before.get("conditions", ())}
-    dry_run = any(each["reason"] == DRY_RUN for each in after.get("conditions", ()))
-    said = [] if outcome is None else _scaled(outcome, WOULD_SCALE if dry_run else SCALED)
+    said = [] if outcome is None else _scaled(outcome, WOULD_SCALE if is_dry_run(after) else SCALED)
     for condition in after.get("conditions", ()):
         said += _turned(was.get(condition["type"], {}), condition)
     return said

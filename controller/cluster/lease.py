@@ -1,9 +1,10 @@
 """Lease: which of several operators acts. `held()` is asked right before each write.
 
-A coordination.k8s.io/v1 Lease, taken, renewed and released as client-go does it, with the same times; every update
-carries the resourceVersion that was seen, so of two who take it one fails. Nobody's clock is compared with another's:
-a lease is free when its record has not changed for its duration on OUR clock. What a leader does, and that it stops
-when it no longer leads, is left to the caller.
+A coordination.k8s.io/v1 Lease, taken, renewed and released as client-go does it, with the same times, except that what
+has been renewed is left alone for 3 s in place of 2: at rest the Lease is most of what we ask of the API server. Every
+update carries the resourceVersion that was seen, so of two who take it one fails. Nobody's clock is compared with
+another's: a lease is free when its record has not changed for its duration on OUR clock. What a leader does, and that
+it stops when it no longer leads, is left to the caller.
 
 Source: https://github.com/kubernetes/client-go/blob/v0.37.2/tools/leaderelection/leaderelection.go
 """
@@ -30,6 +31,10 @@ log = logging.getLogger(__name__)
 
 JITTER = 1.2
 """Who waits asks again after retry_s * (1 + up to this), so that a crowd does not ask at once; client-go's."""
+
+
+PATIENCE = 0.4
+"""Of the renew deadline, for one attempt: one at 3 s that hangs is given up at 7, and tried again at 9 (chosen)."""
 
 
 class LeaseApi(Protocol):
@@ -67,14 +72,17 @@ class LeaseSettings:
     """How long after a renewal the holder acts. Default: leaves 5 s for a write that has begun."""
 
     retry_s: float = 2.0
-    """Between renewals, and between looks of those who wait: 30 requests a minute."""
+    """Between tries to renew that fail, and between looks of those who wait."""
+
+    renew_s: float = 3.0
+    """From a renewal to the next. Default: 20 requests a minute, and after one that hangs there is time for another."""
 
     def __post_init__(self) -> None:
         check_limits(self, SETTINGS_LIMITS)
-        if not self.duration_s > self.renew_deadline_s > JITTER * self.retry_s:
+        if not self.duration_s > self.renew_deadline_s > max(self.renew_s, JITTER * self.retry_s):
             raise InputError(
                 f"lease times: duration {self.duration_s:g} s > renew deadline {self.renew_deadline_s:g} s"
-                f" > {JITTER:g} * retry {self.retry_s:g} s does not hold"
+                f" > {JITTER:g} * retry {self.retry_s:g} s and renewal {self.renew_s:g} s does not hold"
             )
 
 
@@ -82,6 +90,7 @@ SETTINGS_LIMITS = {
     "duration_s": Limit("lease duration", 1, 3600),
     "renew_deadline_s": Limit("lease renew deadline", 0.1, 3600),
     "retry_s": Limit("lease retry", 0.001, 3600),
+    "renew_s": Limit("lease renewal", 0.001, 3600),
 }
 
 
@@ -164,8 +173,8 @@ class Lease:
         self._looked = True
 
     async def _bounded(self, attempt: Callable[[], Awaitable[None]]) -> None:
-        """One attempt: in half the renew deadline, so that there is time for a second, and not beyond our lapse."""
-        patience_s = min(self.settings.renew_deadline_s / 2, self._left_s())
+        """One attempt: not so long that there is no time for a second, and not beyond our lapse."""
+        patience_s = min(PATIENCE * self.settings.renew_deadline_s, self._left_s())
         problem = ""
         try:
             async with asyncio.timeout(patience_s):
@@ -246,7 +255,7 @@ class Lease:
 
     def _pause_s(self) -> float:
         if self.held():
-            return min(self.settings.retry_s, self._left_s())
+            return min(self.settings.retry_s if self.problem else self.settings.renew_s, self._left_s())
         return self.settings.retry_s * (1 + JITTER * random.random())
 
     def _tell(self) -> None:

@@ -33,7 +33,7 @@ async def side(kubeconfig, name, namespace="default"):
     stop = asyncio.Event()
     async with KubeApi(ApiSettings(kubeconfig=kubeconfig, deadline_s=5.0)) as api:
         settings = LeaseSettings(
-            namespace=namespace, name=name, duration_s=DURATION_S, renew_deadline_s=1.0, retry_s=0.2
+            namespace=namespace, name=name, duration_s=DURATION_S, renew_deadline_s=1.0, retry_s=0.2, renew_s=0.3
         )
         lease = Lease(api, settings, told.append)
         task = asyncio.create_task(lease.run(stop))

@@ -57,6 +57,11 @@ def test_an_event_tells_of_a_change_and_never_of_what_goes_on(before, after, eve
     assert told(before, after) == events
 
 
+def test_a_change_of_a_dry_run_is_called_what_it_is():
+    status = status_of(ADD, facts(dry_run=True))
+    assert [each.reason for each in events_of({}, status, ADD)] == ["WouldScale"]
+
+
 def test_a_change_of_size_is_told_with_its_numbers():
     (said,) = events_of(CALM, status_of(ADD, facts(CALM)), ADD)
     assert said.message == "from 4 to 6 replicas for a load of 312.7: BelowBand"

@@ -89,7 +89,9 @@ class Side:
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self):
-        settings = LeaseSettings(namespace="own", identity=self.name, retry_s=0.005, **self.wishes)
+        settings = LeaseSettings(
+            namespace="own", identity=self.name, retry_s=0.005, **{"renew_s": 0.005, **self.wishes}
+        )
         self.lease = Lease(self.leases, settings, self.told.append, self.clock)
 
     async def looked(self):
@@ -131,6 +133,31 @@ def test_a_lease_that_is_not_there_is_made_and_renewed():
     assert spec["acquireTime"] < spec["renewTime"]
     assert (a.told, a.lease.holder, a.lease.problem) == ([True], "a", "")
     assert leases.reads == 1  # renewals are one request each
+
+
+def test_who_only_looks_takes_nothing_and_learns_when_it_is_free():
+    async def run():
+        leases, watcher = FakeLeases(), Side(FakeLeases(), "watcher")
+        watcher.lease = Lease(leases, watcher.lease.settings, watcher.told.append, watcher.clock)
+        assert not watcher.lease.is_free()  # not known yet
+        task = asyncio.create_task(watcher.lease.watch(watcher.stop))
+        await until(watcher.lease.is_free)
+        async with running(Side(leases, "a")) as acting:
+            await until(lambda: not watcher.lease.is_free())
+            acting.cancel()
+        reads = leases.reads
+        await until(lambda: leases.reads > reads + 2)
+        watcher.clock.now_s += 14.9
+        assert not watcher.lease.is_free()
+        watcher.clock.now_s += 0.2
+        assert watcher.lease.is_free()  # it died
+        watcher.stop.set()
+        await task
+        return leases, watcher
+
+    leases, watcher = asyncio.run(run())
+    assert set(leases.writes) == {"a"}
+    assert (watcher.lease.held(), watcher.told) == (False, [])
 
 
 def test_a_silent_holder_is_replaced_when_its_record_has_not_changed_for_its_duration_on_our_clock():
@@ -387,10 +414,37 @@ def test_each_process_is_somebody_else():
 def test_the_times_are_those_of_client_go():
     settings = LeaseSettings(namespace="n")
     assert (settings.duration_s, settings.renew_deadline_s, settings.retry_s) == (15, 10, 2)
+    assert settings.renew_s == 3
+
+
+def test_what_was_renewed_is_left_alone_for_longer_than_what_failed():
+    async def run():
+        tries: list[Any] = []
+        leases = FakeLeases()
+        leases.on_write = tries.append
+        side = Side(leases, "a", {"renew_s": 0.2})
+        async with running(side):
+            await until(side.lease.held)
+            await asyncio.sleep(0.05)
+            assert len(tries) == 1
+            leases.failure = ApiError("PUT", "", 500, "InternalError", "no")
+            await until(lambda: side.lease.problem)
+            await asyncio.sleep(0.1)
+            assert len(tries) > 3
+
+    asyncio.run(run())
 
 
 @pytest.mark.parametrize(
-    "wish", [{"renew_deadline_s": 15}, {"retry_s": 9}, {"duration_s": 0.5}, {"retry_s": 0}, {"duration_s": "15"}]
+    "wish",
+    [
+        {"renew_deadline_s": 15},
+        {"retry_s": 9},
+        {"renew_s": 10},
+        {"duration_s": 0.5},
+        {"retry_s": 0},
+        {"duration_s": "15"},
+    ],
 )
 def test_times_that_do_not_fit_are_refused(wish):
     with pytest.raises(InputError, match=r"^lease "):

@@ -9,6 +9,7 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from controller.operator.exporter import GAUGES, OVERRIDES, OperatorMetrics
+from controller.ports import WouldBe
 from scaling.decision import Reason
 from scaling.features import N_FEATURES
 from scaling.observation import Value
@@ -17,6 +18,7 @@ from tests.cluster.build_controlplane import find
 from tests.controller.cluster.test_events import BLIND, FALLEN, RIVAL
 from tests.controller.cluster.test_status import ADD, NOW_S, REFUSED, a_target, an_outcome, facts, without_scale
 
+TWIN = WouldBe(replicas=6, ready=4, latency_p95_s=0.2, bad_ratio=0.01)
 QUERY = a_target().resource.queries.demand
 
 
@@ -74,6 +76,19 @@ def test_what_is_not_known_has_no_sample(outcome, shown):
     assert {name: found.get(name) for name in shown} == shown
 
 
+def test_a_dry_run_shows_its_twins_and_nobody_else_does():
+    metrics = metrics_after(ADD)
+    assert not any(name.startswith("forescale_dry_run") for name, *_ in samples(metrics))
+    metrics.note(facts(dry_run=True), ADD, TWIN)
+    found = {name: value for (name, *_), value in samples(metrics).items() if name.startswith("forescale_dry_run")}
+    assert found == {
+        "forescale_dry_run_replicas": 6,
+        "forescale_dry_run_ready_replicas": 4,
+        "forescale_dry_run_latency_p95_seconds": 0.2,
+        "forescale_dry_run_bad_ratio": 0.01,
+    }
+
+
 def test_the_age_of_a_decision_grows_while_there_is_no_other():
     lost = replace(without_scale(), reading=Value(1.0))
     assert of_policy(metrics_after(ADD, lost, later_s=90.0))["decision_age_seconds"] == 90
@@ -109,6 +124,7 @@ def test_decisions_count_by_the_reason_with_the_last_word_and_overrides_by_guard
 def in_use():
     """Metrics with at least one sample in every family."""
     metrics = metrics_after(ADD, RIVAL, without_scale(), an_outcome(reasons=(Reason.MIN_READY,)))
+    metrics.note(facts(dry_run=True), ADD, TWIN)
     metrics.decided(0.003)
     metrics.asked_prometheus("query", True, 0.02)
     metrics.asked_prometheus("query_range", False, 5.0)
