@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from controller.ports import Ports, Refused, Scale, Target
 from scaling.decide import Request, decide_all
@@ -13,6 +14,8 @@ from scaling.policy import Policy
 from scaling.spec import Mode
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -58,12 +61,15 @@ async def in_parts(
 
     Targets that were not read within `patience_s` come last, all together: a source that hangs holds up no others.
     """
-    reading = {asyncio.ensure_future(_gather(target, ports, now_s)) for target in targets}
+    reading: set[asyncio.Future[Outcome]] = set()
+    for begun in _batches(targets, READ_AT_ONCE):
+        reading |= {asyncio.ensure_future(_gather(target, ports, now_s)) for target in begun}
+        await asyncio.sleep(0)
     writing: list[asyncio.Future[Outcome]] = []
     while reading:
         done, reading = await asyncio.wait(reading, timeout=patience_s)
         patience_s = None
-        for some in _batches([task.result() for task in done]):
+        for some in _batches([task.result() for task in done], DECIDED_AT_ONCE):
             decided = _decide(some, policy, now_s)
             writing += [asyncio.ensure_future(_act(outcome, ports)) for outcome in decided if outcome.acts]
             yield [outcome for outcome in decided if not outcome.acts]
@@ -72,13 +78,14 @@ async def in_parts(
         yield list(await asyncio.gather(*writing))
 
 
-BATCH = 200
-"""Decisions at a time: some 20 ms in which nothing else runs (chosen)."""
+READ_AT_ONCE, DECIDED_AT_ONCE = 250, 50
+"""Targets whose reading begins in one turn of the event loop, and decisions taken and reported in one: some 20 ms each
+in which nothing else runs (chosen). Questions that are put in one turn can share a query."""
 
 
-def _batches(outcomes: list[Outcome]) -> Iterator[list[Outcome]]:
-    for start in range(0, len(outcomes), BATCH):
-        yield outcomes[start : start + BATCH]
+def _batches(whole: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    for start in range(0, len(whole), size):
+        yield whole[start : start + size]
 
 
 async def _gather(target: Target, ports: Ports, now_s: float) -> Outcome:

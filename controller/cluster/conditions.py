@@ -27,8 +27,25 @@ TYPES = ("Ready", "AbleToScale", "ScalingActive", "ScalingLimited", "Fallback", 
 MESSAGE_CHARACTERS = 400
 """A condition's message is cut after this: the longest refusal of a field fits (chosen)."""
 
-LIMITS = (Reason.TOO_MANY_REPLICAS, Reason.TOO_FEW_REPLICAS, Reason.SCALE_UP_LIMIT, Reason.SCALE_DOWN_LIMIT)
-"""Bounds before rates, as they come last in a decision; each is spelt as the HPA spells it."""
+LIMITS = (
+    Reason.TOO_MANY_REPLICAS,
+    Reason.TOO_FEW_REPLICAS,
+    Reason.SCALE_UP_LIMIT,
+    Reason.SCALE_DOWN_LIMIT,
+    Reason.PODS_NOT_READY,
+    Reason.ROLLOUT,
+    Reason.UNHEALTHY,
+    Reason.NO_SCALE_DOWN,
+)
+"""Bounds before rates and rates before holds, as they come last in a decision; those that the HPA has are spelt as it
+spells them."""
+
+HELD = {
+    Reason.PODS_NOT_READY: "no more are added while pods that were asked for do not become ready",
+    Reason.ROLLOUT: "none is removed during a rollout",
+    Reason.UNHEALTHY: "none is removed while a query of requireHealthy does not hold",
+    Reason.NO_SCALE_DOWN: "none is removed in a window without scale-down",
+}
 
 DRY_RUN = "DryRun"
 """Reason of Ready where a dry-run serves."""
@@ -165,7 +182,7 @@ def _scaling_active(outcome: Outcome, decision: Decision) -> Said:
 
 
 def _scaling_limited(outcome: Outcome, decision: Decision, facts: Facts) -> Said:
-    """Whether bounds or rates stand between what was wanted and the present size.
+    """Whether bounds, rates or holds stand between what was wanted and the present size.
 
     At one size it stays True: a wish that moves around a bound would flip it with every reading.
     """
@@ -186,6 +203,8 @@ def _limit_words(limit: Reason, decision: Decision, outcome: Outcome) -> str:
             return f"{wanted} replicas were proposed, {spec.max_replicas} is the most"
         case Reason.TOO_FEW_REPLICAS:
             return f"{wanted} replicas were proposed, {spec.min_replicas} is the fewest"
+        case _ if limit in HELD:
+            return f"{wanted} replicas were proposed; {HELD[limit]}"
     return f"{wanted} replicas were proposed, {decision.final_replicas} is as far as one step goes"
 
 

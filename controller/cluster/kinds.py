@@ -20,6 +20,10 @@ KEPT_S = 600.0
 REFUSAL_KEPT_S = 60.0
 """How long a refusal is: somebody may be installing the kind just now (chosen)."""
 
+SILENCE_KEPT_S = 5.0
+"""How long it counts that no answer came: a server that is back must be written to at once. Chosen: the shortest
+interval between decisions."""
+
 
 class Reads(Protocol):
     """The half of the API client that cannot write."""
@@ -79,7 +83,7 @@ class Kinds:
                 fresh = answer  # a server that does not answer has forgotten no kind
                 kept_s = REFUSAL_KEPT_S
             else:
-                kept_s = REFUSAL_KEPT_S if isinstance(fresh, Refused) else KEPT_S
+                kept_s = _kept_s(fresh)
             self._answers[ref.api_version] = now_s + kept_s, fresh
             return fresh
 
@@ -92,6 +96,12 @@ class Kinds:
                 return Refused("KindNotFound", f"the API server does not serve {ref.api_version}")
             reason = "Forbidden" if error.code == 403 else "ApiUnavailable"
             return Refused(reason, f"get of {folder}: {shown(error.message)}")
+
+
+def _kept_s(answer: _Answer | Refused) -> float:
+    if isinstance(answer, _Answer):
+        return KEPT_S
+    return SILENCE_KEPT_S if answer.reason == "ApiUnavailable" else REFUSAL_KEPT_S
 
 
 def _folder(api_version: str) -> str:

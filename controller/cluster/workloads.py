@@ -26,8 +26,13 @@ fenced by the version that was read, whatever its age."""
 RETRY_S = 30.0
 """How long a failed reading is left alone (chosen)."""
 
-FORBIDDEN_RETRY_S = 180.0
-"""How long what is forbidden is left alone: rights are given by people (chosen)."""
+SILENCE_RETRY_S = 10.0
+"""How long it is where no answer came: what waits for the API server goes on within half a minute of its return
+(chosen)."""
+
+FORBIDDEN_FIRST_S, FORBIDDEN_RETRY_S = 15.0, 180.0
+"""How long what is forbidden is left alone, doubled up to the limit: rights are given by people, but an API server that
+has just started knows of none for a moment (chosen)."""
 
 WRITE_WITHIN_S = 4.0
 """How long a write may wait for its turn and its answer. Another instance may write 15 s after our last renewal, and
@@ -50,6 +55,13 @@ class Writes(Reads, Protocol):
 class _Kept:
     until_s: float
     answer: Workload | Refused
+    kept_s: float
+
+
+def _kept(answer: Workload | Refused, key: Key, now_s: float, before: _Kept | None) -> _Kept:
+    """An answer, for as long as it is believed; `before`: the one that it follows."""
+    kept_s = _retry_s(answer, before) if isinstance(answer, Refused) else KEPT_S
+    return _Kept(now_s + kept_s * _spread(key), answer, kept_s)
 
 
 class ReadOnlyWorkloads:
@@ -125,14 +137,12 @@ class ReadOnlyWorkloads:
     async def _ask_or_keep(self, key: Key, now_s: float) -> Workload | Refused:
         kept = self._asked.get(key)
         if kept is None or now_s >= kept.until_s:
-            kept = self._asked[key] = await self._ask(key, now_s)
+            kept = self._asked[key] = _kept(await self._ask(key, now_s), key, now_s, kept)
         return kept.answer
 
-    async def _ask(self, key: Key, now_s: float) -> _Kept:
+    async def _ask(self, key: Key, now_s: float) -> Workload | Refused:
         place = await self._kinds.find(key[1], now_s)
-        answer = place if isinstance(place, Refused) else await self._get(place, key)
-        kept_s = _retry_s(answer) if isinstance(answer, Refused) else KEPT_S
-        return _Kept(now_s + kept_s * _spread(key), answer)
+        return place if isinstance(place, Refused) else await self._get(place, key)
 
     async def _get(self, place: Scalable, key: Key) -> Workload | Refused:
         try:
@@ -213,7 +223,9 @@ class ClusterWorkloads(ReadOnlyWorkloads):
             return forbidden.answer  # a refusal, as nothing else is kept here
         written = await self._patch(place, key, known, replicas)
         if isinstance(written, Refused) and written.reason == "Forbidden":
-            self._forbidden[key] = _Kept(self._now_s + FORBIDDEN_RETRY_S * _spread(key), written)
+            self._forbidden[key] = _kept(written, key, self._now_s, forbidden)
+        else:
+            self._forbidden.pop(key, None)
         return written
 
     async def _patch(self, place: Scalable, key: Key, known: Workload, replicas: int) -> Workload | Refused:
@@ -268,8 +280,13 @@ def _refused(error: ApiError, verb: str, place: Scalable, key: Key) -> Refused:
     return Refused("ApiUnavailable", said)
 
 
-def _retry_s(refused: Refused) -> float:
-    return FORBIDDEN_RETRY_S if refused.reason == "Forbidden" else RETRY_S
+def _retry_s(refused: Refused, before: _Kept | None) -> float:
+    if refused.reason == "ApiUnavailable":
+        return SILENCE_RETRY_S
+    if refused.reason != "Forbidden":
+        return RETRY_S
+    again = before is not None and isinstance(before.answer, Refused) and before.answer.reason == "Forbidden"
+    return min(FORBIDDEN_RETRY_S, 2 * before.kept_s) if before is not None and again else FORBIDDEN_FIRST_S
 
 
 def _spread(key: Key) -> float:

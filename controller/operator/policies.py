@@ -164,4 +164,23 @@ def _same_load(before: PolicyResource, after: PolicyResource) -> bool:
 
 def _status(body: Mapping[str, Any]) -> Mapping[str, Any]:
     status = body.get("status")
-    return status if isinstance(status, Mapping) else {}
+    return _shared(status) if isinstance(status, Mapping) else {}
+
+
+MOST_TEXTS = 10_000
+_TEXTS: dict[str, str] = {}
+"""Texts of statuses, each once. Not `sys.intern`: what that takes in, some versions of Python keep for ever."""
+
+
+def _shared(part: Any) -> Any:
+    """The same with equal texts kept once: of thousands of statuses most say the same, each in words of its own."""
+    match part:
+        case str():
+            if len(_TEXTS) >= MOST_TEXTS:
+                _TEXTS.clear()
+            return _TEXTS.setdefault(part, part)
+        case Mapping():
+            return {_shared(name): _shared(value) for name, value in part.items()}
+        case list():
+            return [_shared(each) for each in part]
+    return part

@@ -18,6 +18,9 @@ RESYNC_S = 300.0
 """Between listings. Chosen: a policy whose target is gone holds at worst that long, and writes nothing, as its version
 is no longer there; a kind in so long is no load."""
 
+RETRY_S = 30.0
+"""After one that was not answered (chosen): until the first, a missing target is taken for one not told of yet."""
+
 
 @dataclass(frozen=True)
 class Kept:
@@ -38,6 +41,7 @@ class Resync:
     def __init__(self, api: KubeApi, kept: Sequence[Kept], namespaces: Sequence[str]) -> None:
         self._api, self._kept, self._namespaces = api, kept, namespaces
         self._wanted = asyncio.Event()
+        self._unanswered = False
 
     def soon(self) -> None:
         """Have the next listing come now: a watch has begun anew, and what was deleted before that it does not tell."""
@@ -48,10 +52,11 @@ class Resync:
         cancelled."""
         while True:
             self._wanted.clear()
+            self._unanswered = False
             for kept in self._kept:
                 await self._compare(kept)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wanted.wait(), RESYNC_S)
+                await asyncio.wait_for(self._wanted.wait(), RETRY_S if self._unanswered else RESYNC_S)
 
     async def _compare(self, kept: Kept) -> None:
         known = kept.known()
@@ -73,5 +78,6 @@ class Resync:
         except ApiError as error:
             if error.code == 404:  # the kind is gone, and all of it
                 return {}
+            self._unanswered |= error.code != 403  # which only people change
             log.warning("no listing of %s: %s", kept.plural, error)
             return None

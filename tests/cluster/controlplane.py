@@ -74,7 +74,8 @@ class Cluster:
 
     def audited(self) -> list[dict[str, Any]]:
         """What the API server has answered so far, by its audit log."""
-        return [json.loads(line) for line in (self.folder / "audit.log").read_text().splitlines()]
+        whole, _, _half_written = (self.folder / "audit.log").read_text().rpartition("\n")
+        return [json.loads(line) for line in whole.splitlines()]
 
 
 @contextmanager

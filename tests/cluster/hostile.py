@@ -27,16 +27,28 @@ WAYS = ("refuse", "hang", "drip", "hang-up", "reset", "no-http")
 """How there is no answer: nobody listens; nothing comes, or a byte at a time; the connection ends; nonsense comes."""
 
 MANNERS = (*BODIES, *STATUSES, *WAYS)
+FORWARD = "forward"
+"""The manner of a proxy: what the Prometheus behind it says."""
 DRIP_S = 0.1
 PATIENCE_S = 10.0
 """Longest that a client may take over its request (chosen)."""
 
 
 class HostilePrometheus:
-    """Answers every request in the manner it is set to, one of MANNERS; `asked` counts them."""
+    """Answers every request in the manner it is set to, one of MANNERS; `asked` counts them.
 
-    def __init__(self, manner: str) -> None:
+    With a Prometheus behind it, it can be a proxy that is hostile to some: `manners` by a label's value, such as
+    "hang" for every query with the matcher `job!="hang"`.
+    """
+
+    def __init__(self, manner: str, behind: int | None = None) -> None:
+        """`behind`: port of a Prometheus."""
         self.port, self.asked = 0, 0
+        self.behind = behind
+        self.manners: dict[str, str] = {}
+        self.gate = threading.Event()
+        """While it is not set, answers of the Prometheus behind wait."""
+        self.gate.set()
         self._server: _Server | None = None
         self.manner = manner
 
@@ -53,7 +65,7 @@ class HostilePrometheus:
     @manner.setter
     def manner(self, manner: str) -> None:
         """From now on answer so; whoever still waits for an answer loses the connection."""
-        if manner not in MANNERS:
+        if manner not in MANNERS and (manner != FORWARD or self.behind is None):
             raise ValueError(f"{manner!r} is not one of {', '.join(MANNERS)}")
         self.close()
         self._manner = manner
@@ -61,6 +73,11 @@ class HostilePrometheus:
         self.port = self._server.server_address[1]
         if manner == "refuse":
             self.close()
+
+    def manner_to(self, request: bytes) -> str:
+        """How a request is answered."""
+        marked = (manner for value, manner in self.manners.items() if f"%22{value}%22".encode() in request)
+        return next(marked, self.manner)
 
     def close(self) -> None:
         """Listen no more, and end what is under way."""
@@ -70,9 +87,9 @@ class HostilePrometheus:
 
 
 @contextmanager
-def hostile_prometheus(manner: str = "empty") -> Iterator[HostilePrometheus]:
+def hostile_prometheus(manner: str = "empty", behind: int | None = None) -> Iterator[HostilePrometheus]:
     """A server on a free port of the loopback, to be set to one manner after another."""
-    hostile = HostilePrometheus(manner)
+    hostile = HostilePrometheus(manner, behind)
     try:
         yield hostile
     finally:
@@ -106,19 +123,22 @@ class _Conversation(StreamRequestHandler):
 
     def handle(self) -> None:
         with contextlib.suppress(OSError):  # the client left
-            self._take_request()
+            request = self._take_request()
             self.server.owner.asked += 1
-            self._answer(self.server.owner.manner)
+            self._answer(self.server.owner.manner_to(request), request)
 
-    def _take_request(self) -> None:
-        length = 0
+    def _take_request(self) -> bytes:
+        length, lines = 0, [self.rfile.readline(65536), b"Connection: close\r\n"]
         while (line := self.rfile.readline(65536)).strip():
+            lines.append(line)
             if found := re.match(rb"content-length: *(\d+)", line, re.IGNORECASE):
                 length = int(found[1])
-        self.rfile.read(length)
+        return b"".join([*lines, b"\r\n", self.rfile.read(length)])
 
-    def _answer(self, manner: str) -> None:
-        if manner in BODIES:
+    def _answer(self, manner: str, request: bytes) -> None:
+        if manner == FORWARD:
+            self._forward(request)
+        elif manner in BODIES:
             self._send(200, BODIES[manner])
         elif manner in STATUSES:
             self._send(STATUSES[manner], b"")
@@ -130,6 +150,15 @@ class _Conversation(StreamRequestHandler):
             self.server.closing.wait()
         elif manner == "drip":
             self._drip(a_vector("7"))
+
+    def _forward(self, request: bytes) -> None:
+        port = self.server.owner.behind
+        assert port is not None
+        with socket.create_connection(("127.0.0.1", port), PATIENCE_S) as behind:
+            behind.sendall(request)
+            answer = b"".join(iter(lambda: behind.recv(65536), b""))
+        if self.server.owner.gate.wait(PATIENCE_S):
+            self.wfile.write(answer)
 
     def _send(self, status: int, body: bytes) -> None:
         head = f"HTTP/1.1 {status} so\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"

@@ -49,9 +49,14 @@ def is_healthy(port: int, tls: ssl.SSLContext | None, path: str) -> bool:
 
 
 def as_administrator(certificates: Certificates) -> ssl.SSLContext:
-    """TLS as a cluster's administrator, who trusts this cluster's authority alone."""
+    """TLS as a cluster's administrator."""
+    return as_user(certificates, ADMIN)
+
+
+def as_user(certificates: Certificates, subject: str) -> ssl.SSLContext:
+    """TLS as a user of a cluster, who trusts this cluster's authority alone."""
     tls = ssl.create_default_context(cafile=str(certificates.authority.certificate))
-    pair = certificates.client(ADMIN)
+    pair = certificates.client(subject)
     tls.load_cert_chain(pair.certificate, pair.key)
     return tls
 

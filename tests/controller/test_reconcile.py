@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import pytest
 
@@ -151,6 +152,34 @@ def test_a_source_that_hangs_holds_up_no_other_target():
 
     world, answered = Hanging(readings={"web": Value(140.0)}), asyncio.Event()
     assert asyncio.run(names_in_parts()) == [["web"], ["slow"]]
+
+
+def test_many_targets_are_taken_in_turns_that_let_others_run(monkeypatch):
+    monkeypatch.setattr("controller.reconcile.READ_AT_ONCE", 3)
+    monkeypatch.setattr("controller.reconcile.DECIDED_AT_ONCE", 2)
+
+    class Counting(World):
+        begun = 0
+
+        async def demand(self, target, now_s):
+            self.begun += 1
+            return await super().demand(target, now_s)
+
+    async def sizes():
+        begun: list[int] = []
+        turns = asyncio.get_running_loop().create_task(watch(begun))
+        parts = in_parts([a_target(f"web-{n}") for n in range(7)], Ports(world, world), RULES["hpa"], 15.0, None)
+        decided = [len(part) async for part in parts]
+        turns.cancel()
+        return max(after - before for before, after in pairwise([0, *begun])), decided
+
+    async def watch(begun):
+        while True:
+            begun.append(world.begun)
+            await asyncio.sleep(0)
+
+    world = Counting(readings={f"web-{n}": Value(140.0) for n in range(7)})
+    assert asyncio.run(sizes()) == (3, [2, 2, 2, 1])
 
 
 @pytest.mark.parametrize(

@@ -316,6 +316,6 @@ def test_the_defaults_are_the_documented_ones():
         connect_deadline_s=5.0,
         requests_per_s=20.0,
         burst=30,
-        most_connections=20,
+        most_connections=10,
         most_answer_bytes=2**26,
     )

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from controller.cluster.kinds import KEPT_S, REFUSAL_KEPT_S, Kinds, Scalable
+from controller.cluster.kinds import KEPT_S, REFUSAL_KEPT_S, SILENCE_KEPT_S, Kinds, Scalable
 from controller.crd.tables import TargetRef
 from tests.controller.cluster.workload_bodies import APPS, FakeApi, an_error
 
@@ -83,6 +83,12 @@ def test_a_refusal_is_believed_for_a_minute(first):
     before, within, after = found(api, WEB, REFUSAL_KEPT_S - 1, REFUSAL_KEPT_S + 1)
     assert before == within != after
     assert after == Scalable("/apis/apps/v1", "deployments")
+
+
+def test_a_server_that_is_back_is_asked_again_at_once():
+    api = FakeApi()
+    api.will("/apis/apps/v1", an_error(None), APPS)
+    assert found(api, WEB, SILENCE_KEPT_S)[-1] == Scalable("/apis/apps/v1", "deployments")
 
 
 @pytest.mark.parametrize(("answer", "is_kept"), [(503, True), (None, True), (403, True), (404, False)])

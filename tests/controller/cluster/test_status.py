@@ -353,6 +353,20 @@ def test_what_a_shadow_would_do_is_told_once_a_minute():
 # What is read back
 
 
+def test_what_a_dry_run_would_have_done_is_called_so_and_forgotten_by_who_acts():
+    dry = status_of(ADD, facts(dry_run=True))
+    assert list(refusals(dry, SCHEMA)) == []
+    ready, able = condition(dry, "Ready"), condition(dry, "AbleToScale")
+    assert (ready["status"], ready["reason"]) == ("True", "DryRun")
+    assert "would have changed from 4 to 6" in able["message"]
+    assert last_change(dry, NOW_S + 1) is None
+    acting = status_of(an_outcome(), facts(dry, later_s=15))
+    assert condition(acting, "Ready")["reason"] == "Served"
+    assert condition(acting, "AbleToScale")["reason"] == "ReadyForNewScale"
+    assert "lastScaleTime" not in acting
+    assert is_material(dry, acting)
+
+
 def test_a_restart_reads_back_when_and_how_it_last_acted():
     changed = status_of(ADD, facts())
     assert last_change(changed, NOW_S + 1) == Change(NOW_S, 4, 6)

@@ -1,11 +1,20 @@
 import asyncio
 
+import numpy as np
 import pytest
 
 from controller.cluster.kinds import Kinds
 from controller.cluster.rivals import Rivals
 from controller.cluster.watched import WatchedWorkloads
-from controller.cluster.workloads import FORBIDDEN_RETRY_S, KEPT_S, RETRY_S, ClusterWorkloads, ReadOnlyWorkloads
+from controller.cluster.workloads import (
+    FORBIDDEN_FIRST_S,
+    FORBIDDEN_RETRY_S,
+    KEPT_S,
+    RETRY_S,
+    SILENCE_RETRY_S,
+    ClusterWorkloads,
+    ReadOnlyWorkloads,
+)
 from controller.ports import Refused, Scale, Target
 from scaling.decision import Reason
 from tests.controller.cluster.workload_bodies import FakeApi, a_deployment, a_policy, a_scale, a_target, an_error
@@ -126,9 +135,9 @@ def test_a_deployment_is_asked_for_where_it_is_not_watched():
     ("code", "reason", "left_alone_s"),
     [
         (404, "TargetNotFound", RETRY_S),
-        (403, "Forbidden", FORBIDDEN_RETRY_S),
-        (503, "ApiUnavailable", RETRY_S),
-        (None, "ApiUnavailable", RETRY_S),
+        (403, "Forbidden", FORBIDDEN_FIRST_S),
+        (503, "ApiUnavailable", SILENCE_RETRY_S),
+        (None, "ApiUnavailable", SILENCE_RETRY_S),
     ],
 )
 def test_a_scale_that_cannot_be_read_is_refused_and_left_alone_for_a_while(code, reason, left_alone_s):
@@ -253,12 +262,17 @@ def test_a_refused_write_says_why(code, reason, message):
     assert scene.read() == Scale(3, 3)
 
 
-def test_a_forbidden_write_is_tried_again_after_minutes():
+def test_a_forbidden_write_is_tried_again_soon_and_then_after_minutes():
     scene = Scene(a_deployment())
     scene.api.will(f"PATCH {SCALE}", an_error(403))
-    times_s = [0.0, 15.0, 0.7 * FORBIDDEN_RETRY_S, 1.3 * FORBIDDEN_RETRY_S]
-    assert [scene.write(8, now_s).reason for now_s in times_s] == ["Forbidden"] * 4
-    assert len(scene.api.patches) == 2
+    tried = []
+    for now_s in range(0, 900, 5):
+        before = len(scene.api.patches)
+        assert scene.write(8, float(now_s)).reason == "Forbidden"
+        tried += [now_s] * (len(scene.api.patches) - before)
+    pauses_s = np.diff(tried)
+    assert 0.8 * FORBIDDEN_FIRST_S <= pauses_s[0] <= 1.2 * FORBIDDEN_FIRST_S + 5
+    assert 0.8 * FORBIDDEN_RETRY_S <= pauses_s[-1] <= 1.2 * FORBIDDEN_RETRY_S + 5
 
 
 def test_a_write_that_is_not_answered_in_time_is_given_up_before_another_may_write(monkeypatch):

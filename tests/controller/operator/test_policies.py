@@ -1,5 +1,7 @@
 """What is remembered of a ScalingPolicy as events come in."""
 
+import json
+
 import pytest
 
 from controller.operator.policies import Policies
@@ -50,6 +52,15 @@ def test_our_own_status_writes_change_nothing(policies):
     assert policies.get("u1").target is target
     assert policies.get("u1").status == {"desiredReplicas": 3}
     assert policies.told == [("change", "u1")]
+
+
+def test_statuses_that_say_the_same_share_their_words(policies):
+    said = '{"conditions": [{"type": "Ready", "message": "all is well"}]}'
+    for uid in ("u1", "u2"):
+        policies.note("ADDED", a_body(uid) | {"status": json.loads(said)})
+    (one,), (other,) = (policies.get(uid).status["conditions"] for uid in ("u1", "u2"))
+    assert one == other == {"type": "Ready", "message": "all is well"}
+    assert one["message"] is other["message"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,377 @@
+"""Faults of the API server under the real operator: it is killed, hangs, sheds load, forgets who we are, and more.
+
+One operator lives through all of them, in the order below. What was written is counted by the API server's audit log.
+"""
+
+import json
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import datetime
+
+import pytest
+
+from tests.cluster.audit import removals, writes
+from tests.cluster.conftest import require
+from tests.cluster.load_exporter import NAMESPACE
+from tests.cluster.loopback import as_user, ask
+from tests.cluster.scene import CRDS, NEEDED, wait_for
+from tests.cluster.stage import (
+    GROUP,
+    INTERVAL_S,
+    RESUMED_WITHIN_S,
+    SEEN_WITHIN_S,
+    SYSTEM,
+    Subject,
+    a_binding,
+    measured,
+    page_of,
+    policies,
+    stage,
+    with_token,
+)
+
+pytestmark = pytest.mark.slow
+
+HOG = "hog"
+ACCOUNT = f"system:serviceaccount:{SYSTEM}:forescale"
+ACCOUNTS = f"/api/v1/namespaces/{SYSTEM}/serviceaccounts"
+LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM}/leases/forescale"
+CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/scalingpolicies.forescale.dev"
+FLOW = "/apis/flowcontrol.apiserver.k8s.io/v1"
+WEBHOOKS = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
+
+LEASE_S, RENEW_DEADLINE_S = 15.0, 10.0
+AWAY_S = 12.0
+"""Longer than a leader believes in its Lease."""
+HUNG_S = 20.0
+"""Longer than its Lease lasts."""
+
+GROWTH = (6, 8, 11, 15, 20, 27, 36, 48)
+"""Sizes that are too far from each other for the HPA's tolerance."""
+
+
+class Ground:
+    """One operator, and two workloads: one whose load grows with every fault, and one whose load stays."""
+
+    def __init__(self, put_on, operator, token):
+        self.stage, self.scene, self.cluster = put_on, put_on.scene, put_on.scene.cluster
+        self.operator, self.token, self.pid = operator, token, operator.process.pid
+        self.steady = put_on.subject(NAMESPACE, "steady", 3)
+        self.web = put_on.subject(NAMESPACE, "web", 4)
+        self._growth = iter(GROWTH)
+
+    def load_grows(self):
+        """The web's load needs more replicas from now on: how many."""
+        replicas = next(self._growth)
+        self.web.needs(replicas)
+        return replicas
+
+    def goes_on(self, replicas, since_s):
+        """The load that came meanwhile is answered soon after the fault, in few steps, and nothing else is touched."""
+        size = self.web.grows_to(replicas)
+        written = [write for write in self.web.written(ACCOUNT, since_s=since_s) if write.done]
+        assert len(written) <= 3  # none where etcd wakes up and does what the API server has given up
+        assert removals(self.web.sizes(ACCOUNT)) == 0
+        assert self.steady.sizes(ACCOUNT) == [3]
+        return size
+
+    def leads(self):
+        return measured(self.operator, "forescale_leader") == 1.0
+
+
+@pytest.fixture(scope="module")
+def ground(tmp_path_factory):
+    """The operator is a service account with a token in a file."""
+    require(*NEEDED)
+    folder = tmp_path_factory.mktemp("api-server")
+    with stage(folder) as put_on:
+        put_on.scene.make(
+            "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+            a_binding("forescale", [("User", ACCOUNT)], "cluster-admin"),
+        )
+        token = folder / "token"
+        token.write_text(a_token(put_on.scene))
+        kubeconfig = with_token(put_on.scene.cluster.kubeconfig, token, folder / "kubeconfig")
+        with put_on.operator("forescale", f"--kubeconfig={kubeconfig}") as operator:
+            put_on.users.add(ACCOUNT)
+            own = Ground(put_on, operator, token)
+            for subject in (own.web, own.steady):
+                subject.says("ScalingActive", "True", "ValidMetricFound", RESUMED_WITHIN_S)
+            yield own
+
+
+@pytest.fixture(autouse=True)
+def lives_on(ground):
+    """The same process, well, and all that it wrote within bounds."""
+    yield
+    assert ground.operator.is_running()
+    assert ground.operator.process.pid == ground.pid
+    wait_for(lambda: page_of(ground.operator, "/healthz").code, lambda code: code == 200, RESUMED_WITHIN_S)
+    ground.stage.check()
+
+
+def a_token(scene):
+    """Of a service account that is made again: tokens of the one before are nobody's."""
+    scene.cluster.request("DELETE", f"{ACCOUNTS}/forescale")
+    scene.make(ACCOUNTS, {"metadata": {"name": "forescale"}})
+    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
+    answer = scene.cluster.request("POST", f"{ACCOUNTS}/forescale/token", request)
+    return answer.body["status"]["token"]
+
+
+def test_after_a_crash_of_the_api_server_it_goes_on_within_half_a_minute_and_without_a_burst(ground):
+    began_s = time.time()
+    ground.cluster.api_server.kill()
+    replicas = ground.load_grows()
+    wait_for(ground.leads, lambda leads: not leads, RENEW_DEADLINE_S + 5)
+    assert page_of(ground.operator, "/healthz").code == 200
+    ground.cluster.api_server.start()
+    ground.goes_on(replicas, began_s)
+
+
+@pytest.mark.parametrize("part", ["etcd", "kube-apiserver"])
+def test_while_a_part_hangs_calls_end_and_nothing_is_believed_of_the_lease(ground, part):
+    frozen, began_s = ground.scene.parts[part], time.time()
+    ended = 'forescale_api_requests_total{code="Timeout"'
+    before = measured(ground.operator, ended)
+    frozen.pause()
+    try:
+        replicas = ground.load_grows()
+        wait_for(ground.leads, lambda leads: not leads, RENEW_DEADLINE_S + 5)
+        time.sleep(max(0.0, began_s + HUNG_S - time.time()))
+        assert measured(ground.operator, ended) > before
+        assert not ground.leads()
+    finally:
+        frozen.resume()
+    ground.goes_on(replicas, began_s)
+
+
+def test_what_is_refused_with_429_waits_as_it_is_asked_to(ground):
+    began_s = time.time()
+    with crowded(ground.cluster):
+        refused_s = wait_for(lambda: refusals(ground.cluster, began_s), bool, SEEN_WITHIN_S)[0]
+        replicas = ground.load_grows()
+        time.sleep(AWAY_S)
+        refused = [at_s for at_s in refusals(ground.cluster, began_s) if at_s < refused_s + AWAY_S]
+    # two clients, of which one is for the Lease: each asks when the second that it was told to wait is over
+    assert 3 <= len(refused) <= 3 * AWAY_S
+    ground.goes_on(replicas, began_s)
+
+
+@contextmanager
+def crowded(cluster):
+    """No room for our operator: another user has taken all there is, and who comes is told to come back in a second."""
+    limited = {"nominalConcurrencyShares": 0, "lendablePercent": 0, "borrowingLimitPercent": 0}
+    level = {"type": "Limited", "limited": {**limited, "limitResponse": {"type": "Reject"}}}
+    everything = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "namespaces": ["*"], "clusterScope": True}
+    users = [{"kind": "User", "user": {"name": name}} for name in (ACCOUNT, HOG)]
+    flow = {
+        "priorityLevelConfiguration": {"name": "no-room"},
+        "matchingPrecedence": 2,
+        "rules": [{"subjects": users, "resourceRules": [everything]}],
+    }
+    with (
+        made(cluster, f"{FLOW}/prioritylevelconfigurations", "no-room", {"spec": level}),
+        made(cluster, f"{FLOW}/flowschemas", "no-room", {"spec": flow}),
+        hogged(cluster),
+    ):
+        yield
+
+
+@contextmanager
+def hogged(cluster):
+    """A user whose writes wait for a webhook that says nothing, and take the room of their priority level meanwhile."""
+    over = threading.Event()
+    tls = as_user(cluster.certificates, f"/O={GROUP}/CN={HOG}")
+
+    def hog(name):
+        while not over.is_set():
+            body = {"metadata": {"generateName": name}}
+            if ask(cluster.port, tls, "POST", "/api/v1/namespaces/hogged/configmaps", body).code == 429:
+                time.sleep(0.05)
+
+    cluster.request("POST", "/api/v1/namespaces", {"metadata": {"name": "hogged"}})
+    with socket.create_server(("127.0.0.1", 0)) as mute, ThreadPoolExecutor(2) as pool:
+        hook = a_webhook("hog", "", "v1", "configmaps", "hogged", mute.getsockname()[1]) | {"failurePolicy": "Ignore"}
+        with made(cluster, WEBHOOKS, "hog", {"webhooks": [hook]}):
+            try:
+                hogs = [pool.submit(hog, name) for name in ("first-", "second-")]
+                yield
+            finally:
+                over.set()
+                mute.close()  # they are through at once
+        for each in hogs:
+            each.result()
+
+
+@contextmanager
+def made(cluster, place, name, body):
+    """An object of the cluster, for a while."""
+    answer = cluster.request("POST", place, {"metadata": {"name": name}, **body})
+    assert answer.code == 201, answer.body
+    try:
+        yield
+    finally:
+        assert cluster.request("DELETE", f"{place}/{name}").code == 200
+
+
+def refusals(cluster, since_s):
+    """When the operator was refused with 429, from a moment on."""
+    times_s = [
+        datetime.fromisoformat(event["requestReceivedTimestamp"]).timestamp()
+        for event in cluster.audited()
+        if event.get("responseStatus", {}).get("code") == 429 and event["user"]["username"] == ACCOUNT
+    ]
+    return sorted(time_s for time_s in times_s if time_s >= since_s)
+
+
+def test_with_a_new_token_in_its_file_it_is_let_in_again_within_ten_seconds(ground):
+    began_s = time.time()
+    token = a_token(ground.scene)
+    wait_for(lambda: measured(ground.operator, 'forescale_api_requests_total{code="401"'), bool, 2 * LEASE_S)
+    replicas = ground.load_grows()
+    ground.token.write_text(token)
+    given_s = time.time()
+    wait_for(lambda: renewed_after(ground, given_s), bool, 10.0)
+    ground.goes_on(replicas, began_s)
+
+
+def renewed_after(ground, moment_s):
+    lease = ground.cluster.request("GET", LEASE).body
+    return datetime.fromisoformat(lease["spec"]["renewTime"]).timestamp() > moment_s
+
+
+def test_what_happened_while_its_watches_had_lost_their_place_is_found_out(ground):
+    """410: the API server forgot the version from which the watches would go on, and etcd too."""
+    put_on, cluster, began_s = ground.stage, ground.cluster, time.time()
+    gone = put_on.subject(NAMESPACE, "gone", 2)
+    gone.says("ScalingActive", "True", "ValidMetricFound", RESUMED_WITHIN_S)
+    version = cluster.request("GET", policies(NAMESPACE)).body["metadata"]["resourceVersion"]
+    ground.operator.pause()
+    try:
+        cluster.api_server.kill()
+        cluster.api_server.start()
+        assert gone.ask("DELETE", gone.policy).code == 200
+        late = put_on.subject(NAMESPACE, "late", 2)
+        compact(cluster)
+        watch = f"{policies(NAMESPACE)}?watch=1&timeoutSeconds=2&resourceVersion={version}"
+        answer = cluster.request("GET", watch).body
+        assert answer.get("object", answer)["code"] == 410
+        gone.needs(9)
+        late.needs(4)
+        replicas = ground.load_grows()
+    finally:
+        ground.operator.resume()
+    late.grows_to(4)
+    ground.goes_on(replicas, began_s)
+    time.sleep(2 * INTERVAL_S)
+    assert gone.sizes(ACCOUNT) == [2]
+
+
+def compact(cluster):
+    """Let etcd forget all versions but the newest."""
+    (url,) = [word.partition("=")[2] for word in cluster.etcd.command if word.startswith("--listen-client-urls=")]
+    port = int(url.rpartition(":")[2])
+    found = ask(port, None, "POST", "/v3/kv/range", {"key": "AA=="})
+    revision = found.body["header"]["revision"]
+    assert ask(port, None, "POST", "/v3/kv/compaction", {"revision": revision, "physical": True}).code == 200
+
+
+def test_a_webhook_that_nobody_answers_stops_writes_of_one_kind_alone(ground):
+    put_on, cluster = ground.stage, ground.cluster
+    held = put_on.subject(put_on.namespace("held"), "held", 2)
+    mute = put_on.subject(put_on.namespace("mute"), "mute", 2)
+    for subject in (held, mute):
+        subject.says("ScalingActive", "True", "ValidMetricFound", RESUMED_WITHIN_S)
+    scales = a_webhook("scales", "apps", "v1", "deployments/scale", "held")
+    statuses = a_webhook("statuses", "forescale.dev", "v1alpha1", "scalingpolicies/status", "mute")
+    with made(cluster, WEBHOOKS, "dead", {"webhooks": [scales, statuses]}):
+        time.sleep(2.0)  # the API server takes a webhook up by a watch of its own
+        held.needs(4)
+        mute.needs(4)
+        assert "failed calling webhook" in held.says("AbleToScale", "False", "ApiUnavailable")
+        mute.grows_to(4, SEEN_WITHIN_S)
+        assert held.sizes(ACCOUNT) == [2]
+        assert mute.status()["currentReplicas"] == 2
+        refused = [write for write in writes(cluster, "scalingpolicies/status", namespace="mute") if not write.done]
+        assert 1 <= len(refused) <= 2
+    held.grows_to(4)
+    held.says("AbleToScale", "True", "SucceededRescale")
+    wait_for(lambda: mute.status()["currentReplicas"], lambda seen: seen == 4, RESUMED_WITHIN_S)
+
+
+def a_webhook(name, group, version, resource, namespace, port=9):
+    """One that must agree to writes in a namespace, at a port where nobody does."""
+    return {
+        "name": f"{name}.forescale.test",
+        "clientConfig": {"url": f"https://127.0.0.1:{port}/"},
+        "failurePolicy": "Fail",
+        "timeoutSeconds": 30 if port != 9 else 1,
+        "sideEffects": "None",
+        "admissionReviewVersions": ["v1"],
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+        "rules": [
+            {
+                "apiGroups": [group],
+                "apiVersions": [version],
+                "resources": [resource],
+                "operations": ["CREATE", "UPDATE"],
+            }
+        ],
+    }
+
+
+def test_a_status_that_is_refused_keeps_nobody_from_a_decision(ground):
+    """422: the schema asks for what no operator of this release writes."""
+    began_s, as_it_was = time.time(), ground.cluster.request("GET", CRD).body
+    with changed_schema(ground.cluster):
+        replicas = ground.load_grows()
+        size = ground.goes_on(replicas, began_s)
+        time.sleep(INTERVAL_S)
+        refused = writes(ground.cluster, "scalingpolicies/status", users=[ACCOUNT], name="web", since_s=began_s)
+        refused = [write for write in refused if write.code == 422]
+        assert 1 <= len(refused) <= 3
+        assert ground.web.status()["currentReplicas"] < size
+    assert as_it_was["spec"] == ground.cluster.request("GET", CRD).body["spec"]
+    wait_for(
+        lambda: ground.web.status()["currentReplicas"], lambda seen: seen == ground.web.size(), 2 * RESUMED_WITHIN_S
+    )
+
+
+@contextmanager
+def changed_schema(cluster):
+    before = cluster.request("GET", CRD).body["spec"]
+    stricter = json.loads(json.dumps(before))
+    schema = stricter["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]
+    schema["required"] = ["later"]
+    schema["properties"]["later"] = {"type": "string"}
+    merge = "application/merge-patch+json"
+    assert cluster.request("PATCH", CRD, {"spec": {"versions": stricter["versions"]}}, merge).code == 200
+    try:
+        time.sleep(2.0)  # it is served a moment later
+        yield
+    finally:
+        assert cluster.request("PATCH", CRD, {"spec": {"versions": before["versions"]}}, merge).code == 200
+
+
+def test_a_definition_that_is_removed_ends_all_scaling_and_may_come_back(ground):
+    """Last: with the definition all policies go."""
+    replicas, cluster = ground.load_grows(), ground.cluster
+    size = ground.web.grows_to(replicas)
+    assert cluster.request("DELETE", CRD).code == 200
+    wait_for(lambda: cluster.request("GET", CRD).code, lambda code: code == 404)
+    removed_s = time.time()
+    for subject in (ground.web, ground.steady):
+        subject.needs(70)
+    time.sleep(SEEN_WITHIN_S)
+    assert writes(cluster, users=[ACCOUNT], since_s=removed_s) == []
+    applied = cluster.kubectl("apply", "--filename", str(CRDS))
+    assert applied.returncode == 0, applied.stderr
+    wait_for(lambda: cluster.request("GET", policies(NAMESPACE)).code, lambda code: code == 200)
+    web = Subject(ground.scene, NAMESPACE, "web", ground.web.app, size, {})
+    ground.stage.policed(web)
+    web.grows_to(70, 2 * RESUMED_WITHIN_S)
+    assert ground.steady.sizes(ACCOUNT) == [3]

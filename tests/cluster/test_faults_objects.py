@@ -1,0 +1,273 @@
+"""Faults of what the operator works on: rights that are missing, targets that go, rivals, pods that never come.
+
+One operator with the rights of a Role in each of its namespaces sees them all; what it wrote is told by the API
+server's audit log.
+"""
+
+import http.client
+import json
+import threading
+import time
+from contextlib import contextmanager
+from itertools import cycle
+
+import pytest
+
+from tests.cluster.audit import removals, sizes, writes
+from tests.cluster.hostile import FORWARD, hostile_prometheus
+from tests.cluster.scene import a_deployment, an_hpa, wait_for
+from tests.cluster.stage import (
+    INTERVAL_S,
+    MERGE,
+    RBAC,
+    RESUMED_WITHIN_S,
+    SEEN_WITHIN_S,
+    SYSTEM,
+    Subject,
+    a_binding,
+    page_of,
+)
+
+pytestmark = pytest.mark.slow
+
+USER = "limited"
+READS = [
+    {"apiGroups": ["forescale.dev"], "resources": ["scalingpolicies"], "verbs": ["get", "list", "watch"]},
+    {"apiGroups": ["apps"], "resources": ["deployments", "statefulsets"], "verbs": ["get", "list", "watch"]},
+    {"apiGroups": ["autoscaling"], "resources": ["horizontalpodautoscalers"], "verbs": ["get", "list", "watch"]},
+    {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]},
+    {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]},
+]
+SCALES = {"apiGroups": ["apps"], "resources": ["deployments/scale"], "verbs": ["get", "patch"]}
+STATUSES = {"apiGroups": ["forescale.dev"], "resources": ["scalingpolicies/status"], "verbs": ["patch"]}
+LEASES = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]}
+RIGHTS = {
+    "plain": [*READS, SCALES, STATUSES],
+    "doomed": [*READS, SCALES, STATUSES],
+    "no-scale": [*READS, STATUSES],
+    "no-status": [*READS, SCALES],
+    "locked": [],
+}
+"""Of the operator, by namespace."""
+
+STUCK_S = 125.0
+"""Pods are overdue after two minutes without progress."""
+RIVAL_PER_S = 50
+CONTESTED_WITHIN_S = 120.0
+"""A contest shows when two of our writes have been undone, and against so fast a rival few come through."""
+
+
+def stuck(stage):
+    """Pods that never become ready, and load that grows all the while."""
+    namespace = stage.namespace("stuck")
+    with stage.operator("stuck", f"--namespace={namespace}", "--lease-name=stuck") as operator:
+        subject = stage.subject(namespace, "web", 2, startup_s=3600)
+        began_s = time.monotonic()
+        for load in (4, 8, 16):
+            subject.needs(load)
+            time.sleep(STUCK_S / 3)
+        time.sleep(max(0.0, began_s + STUCK_S + INTERVAL_S - time.monotonic()))
+        before = subject.sizes("stuck")
+        subject.needs(90)
+        message = subject.says("ScalingLimited", "True", "PodsNotReady", RESUMED_WITHIN_S)
+        time.sleep(2 * INTERVAL_S)
+        return before, subject.sizes("stuck"), message, page_of(operator, "/healthz").code
+
+
+def fought_over(stage):
+    """Somebody else sets the size all the time, while our load needs more than that."""
+    namespace = stage.namespace("fought-over")
+    with stage.operator("fighter", f"--namespace={namespace}", "--lease-name=fighter"):
+        subject = stage.subject(namespace, "web", 3)
+        subject.says("ScalingActive", "True", "ValidMetricFound", RESUMED_WITHIN_S)
+        with rival(subject, (3, 4)) as has_written:
+            subject.needs(9)
+            message = subject.says("Conflict", "True", "Contested", CONTESTED_WITHIN_S)
+            known_s = time.time()
+            time.sleep(SEEN_WITHIN_S)
+            return message, known_s, has_written(), subject.written("fighter"), subject.size()
+
+
+@contextmanager
+def rival(subject, wanted):
+    """Somebody who sets the size again and again, as fast as one connection lets them, up to a bound."""
+    over, written = threading.Event(), []
+    cluster = subject.scene.cluster
+    path = f"{subject.deployment}?fieldManager=rival"
+
+    def fight():
+        connection = http.client.HTTPSConnection("127.0.0.1", cluster.port, timeout=10.0, context=cluster.tls)
+        for replicas in cycle(wanted):
+            body = json.dumps({"spec": {"replicas": replicas}})
+            connection.request("PATCH", path, body, {"Content-Type": MERGE})
+            answer = connection.getresponse()
+            answer.read()
+            written.append(answer.status)
+            if over.wait(1 / RIVAL_PER_S):
+                break
+        connection.close()
+
+    thread = threading.Thread(target=fight)
+    thread.start()
+    try:
+        yield lambda: written.count(200)
+    finally:
+        over.set()
+        thread.join()
+
+
+@pytest.fixture(scope="session")  # the stories are told after other modules
+def limited(shared_stage):
+    """The operator, and the proxy before its Prometheus."""
+    make = shared_stage.scene.make
+    for namespace, rules in {**RIGHTS, SYSTEM: [LEASES]}.items():
+        if namespace != SYSTEM:
+            shared_stage.namespace(namespace)
+        place = f"{RBAC}/namespaces/{namespace}"
+        make(f"{place}/roles", {"metadata": {"name": USER}, "rules": rules})
+        make(f"{place}/rolebindings", a_binding(USER, [("User", USER)], USER, "Role"))
+    options = [f"--namespace={namespace}" for namespace in RIGHTS]
+    with hostile_prometheus(FORWARD, shared_stage.scene.prometheus.port) as proxy:
+        wishes = (*options, "--lease-name=limited", f"--prometheus-url={proxy.url}")
+        with shared_stage.operator(USER, *wishes, group="nobodies") as operator:
+            yield operator, proxy
+
+
+@pytest.fixture(autouse=True)
+def lives_on(shared_stage, limited):
+    """The operator runs, is well, and wrote nothing out of bounds."""
+    yield
+    operator, _ = limited
+    assert operator.is_running()
+    assert page_of(operator, "/healthz").code == 200
+    shared_stage.check()
+
+
+def served(*subjects):
+    """Wait until each is looked at."""
+    for subject in subjects:
+        subject.says("ScalingActive", "True", "ValidMetricFound", RESUMED_WITHIN_S)
+
+
+def test_what_is_forbidden_in_one_namespace_holds_up_no_other(shared_stage, limited):
+    subjects = {name: shared_stage.subject(name, "web", 2) for name in RIGHTS if name != "doomed"}
+    plain, no_scale, no_status, locked = subjects.values()
+    served(plain, no_scale)
+    for subject in subjects.values():
+        subject.needs(4)
+    assert 'cannot patch resource "deployments/scale"' in no_scale.says("AbleToScale", "False", "Forbidden")
+    for subject in (plain, no_status):
+        subject.grows_to(4)
+    plain.says("AbleToScale", "True", "SucceededRescale")
+    time.sleep(INTERVAL_S)
+    assert [write.code for write in no_scale.written(USER)] in ([403], [403, 403])
+    refused = writes(shared_stage.scene.cluster, "scalingpolicies/status", users=[USER], namespace="no-status")
+    assert 1 <= len(refused) <= 3
+    assert {write.code for write in refused} == {403}
+    assert no_status.status() == {}
+    assert locked.written(USER) == []
+    assert "AbleToScale" not in no_scale.events()
+    assert "Forbidden" in no_scale.events()
+
+
+def test_a_target_that_is_not_there_or_has_no_scale_is_named_and_waited_for(shared_stage, limited):
+    scene = shared_stage.scene
+    missing = shared_stage.policed(Subject(scene, "plain", "missing", "web-60", 2, {}))
+    odd = {"scaleTargetRef": {"apiVersion": "v1", "kind": "ConfigMap", "name": "odd"}}
+    odd = shared_stage.policed(Subject(scene, "plain", "odd", "web-60", 2, {}), **odd)
+    strange = {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deploiment", "name": "strange"}}
+    strange = shared_stage.policed(Subject(scene, "plain", "strange", "web-60", 2, {}), **strange)
+    missing.needs(4)
+    assert "Deployment plain/missing does not exist" in missing.says("Ready", "False", "TargetNotFound")
+    assert "no scale subresource" in odd.says("Ready", "False", "NoScaleSubresource")
+    assert "Deploiment" in strange.says("Ready", "False", "KindNotFound")
+    scene.make("/apis/apps/v1/namespaces/plain/deployments", a_deployment("missing", 2))
+    missing.says("Ready", "True", "Served")
+    missing.grows_to(4)
+
+
+def test_a_target_that_is_made_again_is_another_one(shared_stage, limited):
+    subject = shared_stage.subject("plain", "again", 2)
+    served(subject)
+    subject.needs(6)
+    subject.grows_to(6)
+    subject.ask("DELETE", subject.deployment)
+    subject.says("AbleToScale", "False", "TargetNotFound")
+    shared_stage.scene.make("/apis/apps/v1/namespaces/plain/deployments", a_deployment("again", 3))
+    made_s = time.time()
+    subject.grows_to(6)
+    written = [write for write in subject.written(USER, since_s=made_s) if write.done]
+    assert removals(sizes(3, written)) == 0
+    assert written[0].asked_s - made_s > INTERVAL_S / 2  # it was looked at twice: once to see what it is
+
+
+def test_while_an_hpa_scales_the_target_too_ours_holds(shared_stage, limited):
+    subject = shared_stage.subject("plain", "shared", 2)
+    served(subject)
+    hpas = "/apis/autoscaling/v2/namespaces/plain/horizontalpodautoscalers"
+    shared_stage.scene.make(hpas, an_hpa("shared", 70, maximum=3, app=subject.app))
+    assert "shared scales Deployment shared" in subject.says("Conflict", "True", "HorizontalPodAutoscaler")
+    subject.needs(8)
+    time.sleep(SEEN_WITHIN_S)
+    assert subject.written(USER) == []
+    assert subject.ask("DELETE", f"{hpas}/shared").code == 200
+    subject.says("Conflict", "False", "NobodyElse")
+    subject.grows_to(8)
+    assert {"Conflict", "ConflictEnded"} <= set(subject.events())
+
+
+def test_a_policy_that_is_deleted_in_the_middle_of_its_decision_writes_nothing(shared_stage, limited):
+    _, proxy = limited
+    subject = shared_stage.subject("plain", "deleted", 2)
+    served(subject)
+    proxy.gate.clear()
+    try:
+        subject.needs(6)
+        time.sleep(2.0)  # the rate follows
+        asked = proxy.asked
+        wait_for(lambda: proxy.asked, lambda now: now > asked, SEEN_WITHIN_S)
+        assert subject.ask("DELETE", subject.policy).code == 200
+        time.sleep(1.0)  # the watch tells
+    finally:
+        proxy.gate.set()
+    time.sleep(2 * INTERVAL_S)
+    assert subject.written(USER) == []
+    assert subject.size() == 2
+
+
+def test_a_namespace_that_ends_takes_its_policies_with_it(shared_stage, limited):
+    """A finalizer keeps the Deployment and so the namespace for a while, and the policy that is to go."""
+    subject = shared_stage.subject("doomed", "web", 2)
+    served(subject)
+    kept = {"metadata": {"finalizers": ["forescale.test/kept"]}}
+    for path in (subject.deployment, subject.policy):
+        assert subject.ask("PATCH", path, kept).code == 200
+    assert subject.ask("DELETE", "/api/v1/namespaces/doomed").code == 200
+    wait_for(lambda: subject.ask("GET", subject.policy).body["metadata"].get("deletionTimestamp"), bool)
+    time.sleep(1.0)  # the watch tells
+    gone_s = time.time()
+    subject.needs(8)
+    time.sleep(SEEN_WITHIN_S)
+    assert subject.written(USER, since_s=gone_s) == []
+    for path in (subject.deployment, subject.policy):
+        assert subject.ask("PATCH", path, {"metadata": {"finalizers": None}}).code == 200
+    wait_for(lambda: subject.ask("GET", "/api/v1/namespaces/doomed").code, lambda code: code == 404)
+
+
+@pytest.mark.story(begin=stuck)
+def test_pods_that_never_come_are_not_answered_with_more_of_them(shared_stage):
+    before, after, message, health = shared_stage.told(stuck)
+    assert before == after
+    assert max(after) <= 16
+    assert "do not become ready" in message
+    assert health == 200
+
+
+@pytest.mark.story(begin=fought_over)
+def test_a_rival_who_never_stops_is_let_be_and_named(shared_stage):
+    message, known_s, theirs, ours, size = shared_stage.told(fought_over)
+    assert '"rival"' in message
+    assert theirs > 100
+    assert len([write for write in ours if write.done]) <= 4
+    assert [write for write in ours if write.asked_s > known_s + 1.0] == []
+    assert size in (3, 4)

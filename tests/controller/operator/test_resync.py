@@ -1,0 +1,55 @@
+import asyncio
+
+import pytest
+
+from controller.cluster.api_answer import ApiError
+from controller.operator.resync import Kept, Resync
+
+
+class Listings:
+    """Answers listings in turn, by path; the last one stays."""
+
+    def __init__(self, **answers):
+        self.answers, self.asked = answers, asyncio.Event()
+
+    async def list_names(self, path):
+        self.asked.set()
+        answer = self.answers[path.split("/")[-2]]
+        if isinstance(answer, int):
+            raise ApiError("GET", path, answer, "Refused", "no")
+        return answer
+
+
+def kept_after(listings, known, namespaces=("one", "two")):
+    """What `keep` was told at the start, and again when it was asked for."""
+    told = []
+    kept = Kept("forescale.dev", "v1alpha1", "scalingpolicies", lambda: known, lambda *args: told.append(args))
+    resync = Resync(listings, [kept], namespaces)
+
+    async def run():
+        task = asyncio.create_task(resync.run())
+        await listings.asked.wait()
+        listings.asked.clear()
+        resync.soon()
+        await listings.asked.wait()
+        await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.wait([task])
+
+    asyncio.run(asyncio.wait_for(run(), 5.0))
+    return told
+
+
+def test_a_watch_that_began_anew_need_not_wait_for_the_next_listing():
+    told = kept_after(Listings(one={"a": "one/x"}, two={}), {"a", "b"})
+    assert told == [({"a": "one/x"}, {"a", "b"})] * 2
+
+
+@pytest.mark.parametrize("code", [403, 500])
+def test_while_a_namespace_cannot_be_listed_nobody_is_given_up_and_the_others_are_known(code):
+    told = kept_after(Listings(one={"a": "one/x"}, two=code), {"a", "b"})
+    assert told == [({"a": "one/x"}, frozenset())] * 2
+
+
+def test_a_kind_that_is_gone_takes_all_with_it():
+    assert kept_after(Listings(one=404, two=404), {"a"}) == [({}, {"a"})] * 2
