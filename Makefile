@@ -15,12 +15,12 @@ PIN := $(BIN)/uv pip compile --quiet --universal --fork-strategy fewest --python
 	--no-emit-index-url --no-annotate --custom-compile-command "make constraints"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint controlplane cluster-test cluster-demo train evaluate bench constraints clean
+.PHONY: help demo test check lint controlplane cluster-test cluster-demo train evaluate bench bench-operator constraints clean
 .DELETE_ON_ERROR:
 
 help:  ## Show this list
 	@echo 'make TARGET ARGS="…" passes options on. PYTHON=python3.12 picks another interpreter for .venv.'
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(RUNTIME)  ## Drive a simulated cluster through a generated day and report on it (no torch, no cluster)
 	$(BIN)/$(DEMO) $(ARGS)
@@ -56,6 +56,9 @@ evaluate: $(DEV)  ## Every rival and the default policy over the traces in FORES
 
 bench: $(DEV)  ## Environment steps, PPO steps and decisions a second
 	$(BIN)/python -m benchmarks.speed $(ARGS)
+
+bench-operator: controlplane  ## The operator beside the HPA controller on a real control plane, at 100 to 5,000 workloads
+	$(BIN)/python -m benchmarks.operator $(ARGS)
 
 constraints: $(BIN)/uv  ## Resolve the versions in constraints/ again; ARGS="--upgrade" takes newer ones
 	printf 'uv\n' | $(PIN) - --output-file constraints/uv.txt $(ARGS)
