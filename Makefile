@@ -57,7 +57,8 @@ evaluate: $(DEV)  ## Every rival and the default policy over the traces in FORES
 bench: $(DEV)  ## Environment steps, PPO steps and decisions a second
 	$(BIN)/python -m benchmarks.speed $(ARGS)
 
-bench-operator: controlplane  ## The operator beside the HPA controller on a real control plane, at 100 to 5,000 workloads
+bench-operator: $(DEV)  ## The operator beside the HPA controller on a real control plane, at 100 to 5,000 workloads
+	$(BIN)/python -m tests.cluster.build_controlplane
 	$(BIN)/python -m benchmarks.operator $(ARGS)
 
 constraints: $(BIN)/uv  ## Resolve the versions in constraints/ again; ARGS="--upgrade" takes newer ones
