@@ -39,6 +39,7 @@ STATUS: dict[str, Any] = {
     "lastDecision": {
         "time": WHEN,
         "action": "Add",
+        "currentReplicas": 4,
         "proposedReplicas": 6,
         "finalReplicas": 6,
         "reasons": ["BelowBand", "ScaleUpLimit"],
