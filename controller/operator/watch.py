@@ -13,8 +13,11 @@ import datetime
 import logging
 import random
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import kopf
@@ -28,6 +31,12 @@ Note = Callable[[str | None, Mapping[str, Any]], None]
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
 """Between two tries, with jitter (chosen: a restarted API server is found again within half a minute)."""
+
+CLOSING_S = 0.25
+"""What closed connections with TLS need until they are.
+
+Source: https://github.com/aio-libs/aiohttp/blob/v3.14.5/docs/client_advanced.rst (Graceful Shutdown)
+"""
 
 LOGIN_LASTS = datetime.timedelta(minutes=10)
 """A service account's token is read again after this; Kubernetes renews it within the hour."""
@@ -51,6 +60,7 @@ class Watch:
         self._stop, self._started = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="kopf", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._end: Callable[[], object] = lambda: None
         self.restarts = 0
 
     def start(self) -> None:
@@ -61,6 +71,8 @@ class Watch:
     async def stop(self, within_s: float = 5.0) -> None:
         """End; a thread that hangs is left behind, as it writes nothing."""
         self._stop.set()
+        with suppress(RuntimeError):  # it has ended by itself just now
+            self._end()
         await asyncio.to_thread(self._thread.join, within_s)
 
     def is_running(self) -> bool:
@@ -74,21 +86,36 @@ class Watch:
     def _run(self) -> None:
         pauses = backoffs()
         while not self._stop.is_set():
+            began_s = time.monotonic()
             try:
-                kopf.run(
-                    registry=self._registry(),
-                    settings=settings(clusterwide=not self._namespaces),
-                    standalone=True,
-                    clusterwide=not self._namespaces,
-                    namespaces=self._namespaces,
-                    ready_flag=self._started,
-                    stop_flag=self._stop,
-                )
-            except Exception:
+                asyncio.run(self._watch())
+            except (Exception, asyncio.CancelledError):
                 log.exception("the watches ended; they begin again")
+            if time.monotonic() - began_s > LONGEST_PAUSE_S:
+                pauses = backoffs()
             if not self._stop.is_set():
                 self.restarts += 1
                 self._stop.wait(next(pauses))
+
+    async def _watch(self) -> None:
+        """Let kopf watch until it fails or is told to stop: by a flag of its own loop, as for one of another thread it
+        waits in a thread that only that flag ends, and does not return from a failure before."""
+        loop, stop = asyncio.get_running_loop(), asyncio.Event()
+        self._end = partial(loop.call_soon_threadsafe, stop.set)
+        if self._stop.is_set():
+            return
+        try:
+            await kopf.operator(
+                registry=self._registry(),
+                settings=settings(clusterwide=not self._namespaces),
+                standalone=True,
+                clusterwide=not self._namespaces,
+                namespaces=self._namespaces,
+                ready_flag=self._started,
+                stop_flag=stop,
+            )
+        finally:
+            await asyncio.sleep(CLOSING_S)
 
     def _registry(self) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()
