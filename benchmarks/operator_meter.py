@@ -78,7 +78,7 @@ class AuditLog:
         verbs: Counter[str] = Counter()
         leases = 0
         for event in self._events():
-            if event["user"]["username"] != user or event["stage"] != "ResponseComplete":
+            if event["user"].get("username") != user or event["stage"] != "ResponseComplete":
                 continue
             if event.get("objectRef", {}).get("resource") == "leases":
                 leases += 1

@@ -74,7 +74,7 @@ def _write(event: dict[str, Any]) -> Write:
     place, body = event.get("objectRef", {}), event.get("requestObject") or {}
     return Write(
         asked_s=datetime.fromisoformat(event["requestReceivedTimestamp"]).timestamp(),
-        user=event["user"].get("username", ""),
+        user=event["user"]["username"],
         verb=event["verb"],
         resource=_resource(event),
         namespace=place.get("namespace", ""),
