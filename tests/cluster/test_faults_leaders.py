@@ -112,7 +112,7 @@ def test_a_leader_that_wakes_in_the_middle_of_a_decision_writes_nothing_any_more
 @pytest.mark.story(begin=restarts)
 def test_twenty_restarts_in_two_minutes_change_at_most_once(shared_stage):
     took_s, meanwhile, at_last = shared_stage.told(restarts)
-    assert took_s < 1.5 * RESTARTS * APART_S
+    assert took_s < 3 * RESTARTS * APART_S
     assert meanwhile in ([3], [3, 5])
     assert at_last == [3, 5]
     shared_stage.check()
