@@ -25,7 +25,7 @@ from tests.cluster.picture import draw
 from tests.cluster.scene import NEEDED, OPERATOR_USER, scene
 
 LOW_RPS, HIGH_RPS = 100.0, 700.0
-RISEN_S, FALLS_S, FALLEN_S, END_S = 15, 25, 30, 175
+RISEN_S, FALLS_S, FALLEN_S, END_S = 15, 35, 40, 200
 """A band is released two minutes after the last decision that asked for it, and no setting shortens that."""
 
 AT_ONCE = {"stabilizationWindowSeconds": 15, "policies": [{"type": "Percent", "value": 100, "periodSeconds": 5}]}
