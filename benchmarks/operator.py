@@ -149,8 +149,12 @@ class _Bout:
         )
 
     def _adopt(self) -> tuple[float, float]:
-        make, count = self.contender.body, len(self.own.names)
-        self.own.write([("post", self.contender.path, make(name, self.interval_s)) for name in self.own.names])
+        """Make the objects over an interval: an HPA is looked at in the rhythm that its creation began."""
+        count, began_s = len(self.own.names), time.monotonic()
+        for part in range(self.interval_s):
+            bodies = [self.contender.body(name, self.interval_s) for name in self.own.names[part :: self.interval_s]]
+            self.own.write([("post", self.contender.path, body) for body in bodies])
+            time.sleep(max(0.0, began_s + part + 1 - time.monotonic()))
         made_s = time.monotonic()
         wait_for(self._decided, lambda seen: seen == count, ADOPTED_WITHIN_S)
         adopted_s = time.monotonic() - made_s

@@ -1,7 +1,8 @@
 """What a policy must know of the past: its workload's demand, read once from Prometheus when it is taken in.
 
 The last hour comes first, as it is cheap and most of what a decision needs; the day, from which the look-ahead comes,
-follows for one policy at a time and in a thread, as it takes a sixth of a second of computing.
+follows for one policy at a time and in a thread, as it takes a sixth of a second of computing, and then as long a rest:
+decisions go on beside it.
 """
 
 import asyncio
@@ -60,6 +61,7 @@ class Histories:
             care = await queue.get()
             if care.target is None:
                 continue
+            began_s = asyncio.get_running_loop().time()
             try:
                 known = await self._fill(care, care.target, steps)
             except Exception:
@@ -70,6 +72,8 @@ class Histories:
                 asyncio.get_running_loop().call_later(RETRY_S, queue.put_nowait, care)
             elif then is not None:
                 then.put_nowait(care)
+            else:
+                await asyncio.sleep(asyncio.get_running_loop().time() - began_s)
 
     async def _fill(self, care: Care, target: Target, steps: int) -> bool:
         """Whether there is an answer, which may be that there were no samples."""

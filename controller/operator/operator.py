@@ -4,7 +4,6 @@ import asyncio
 import logging
 import signal
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Any
@@ -28,6 +27,7 @@ from controller.operator.loop import Loop
 from controller.operator.pages import pages
 from controller.operator.policies import Care, Policies
 from controller.operator.policy_book import PolicyBook
+from controller.operator.process import set_up
 from controller.operator.report import Reports
 from controller.operator.restart import recall
 from controller.operator.resync import Kept, Resync
@@ -43,9 +43,6 @@ log = logging.getLogger(__name__)
 
 LEASE_DEADLINE_S = 5.0
 """For one request about the Lease: half its renew deadline, so that there is time for a second."""
-
-THREADS = 2
-"""For what would hold up the event loop. Each keeps memory of its own: six cost 6 MiB more (measured)."""
 
 DRY_RUN = "-dry-run"
 """After the name of the Lease that operators take which act: a dry-run holds up none of them."""
@@ -72,7 +69,7 @@ def serve(settings: OperatorSettings, rehearse: Rehearse | None = None) -> None:
 
 
 async def _serve(settings: OperatorSettings, rehearse: Rehearse | None) -> None:
-    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS))
+    set_up()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
