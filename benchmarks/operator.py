@@ -98,7 +98,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="The operator beside the HPA controller on a real control plane.")
     parser.add_argument("--policies", default="100,1000,5000", help="how many, one bench after the other")
     parser.add_argument("--interval", type=int, default=15, help="seconds between two looks, and between scrapes")
-    parser.add_argument("--minutes", type=float, default=3.0, help="of holding")
+    parser.add_argument("--minutes", type=float, default=5.0, help="of holding; 5 have one of the operator's listings")
     parser.add_argument("--no-hpa", action="store_true", help="the operator alone")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
     wishes = parser.parse_args()
