@@ -7,18 +7,13 @@ does.
 import time
 from collections.abc import Callable
 
-_BOOTTIME = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-
-
-def uptime_s() -> float:
-    """Seconds of a clock that only goes forward, and on while the process or its machine is stopped."""
-    return time.clock_gettime(_BOOTTIME)
+from controller.cluster.lease import suspended_too_s
 
 
 class Clock:
     """Both times; tests bring sources of their own."""
 
-    def __init__(self, uptime: Callable[[], float] = uptime_s, unix: Callable[[], float] = time.time) -> None:
+    def __init__(self, uptime: Callable[[], float] = suspended_too_s, unix: Callable[[], float] = time.time) -> None:
         self._uptime, self._unix = uptime, unix
         self._offset_s = unix() - uptime()
 

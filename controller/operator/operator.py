@@ -42,7 +42,7 @@ from scaling.decide import PolicyState
 log = logging.getLogger(__name__)
 
 LEASE_DEADLINE_S = 5.0
-"""For one request about the Lease: half its renew deadline, so that there is time for a second."""
+"""For one request about the Lease, which itself gives up a try a little sooner."""
 
 DRY_RUN = "-dry-run"
 """After the name of the Lease that operators take which act: a dry-run holds up none of them."""

@@ -23,7 +23,6 @@ class Care:
     namespace: str
     name: str
     generation: int
-    created: str
     adopted_s: float
     """When it was first seen, on the operator's clock."""
     status: Mapping[str, Any] = field(default_factory=dict)
@@ -116,7 +115,6 @@ class Policies:
             namespace=metadata["namespace"],
             name=metadata["name"],
             generation=-1,
-            created=metadata.get("creationTimestamp", ""),
             adopted_s=self._now_s(),
         )
 
