@@ -24,7 +24,10 @@ from scaling.progress import NOTHING_DUE, Progress, is_stuck, note_ready
 from scaling.reference import begin_reference, reference_hpa
 from scaling.spec import EmptyIs, FallbackTo, ScalingSpec
 from scaling.terms import terms_of
-from scaling.workload import RECENT_STEPS, STEP_S, new_workload, observe
+from scaling.workload import RECENT_STEPS, STEP_S, new_workload, observe, record
+
+REHEARSED_STEPS = 240
+"""An hour: longer than any stabilisation window, and the refreshing of the headroom, reach back."""
 
 MOST_PODS = 1e6
 """Demand is remembered up to this: more than any cluster runs, and finite in everything that is computed from it."""
@@ -71,13 +74,16 @@ def decide_all(requests: Sequence[Request], policy: Policy, now_s: float) -> lis
 def remember(state: PolicyState, spec: ScalingSpec, demand: Sequence[float], until_s: float, replicas: int) -> None:
     """Rebuild a state from past demand on a grid of `STEP_S` that ended at `until_s`, as a range query gives it.
 
-    A gap in it, NaN, reads as the demand before the gap. `replicas`: asked for now.
+    A gap in it, NaN, reads as the demand before the gap. `replicas`: asked for now. What only the newest readings
+    decide, headroom and reference, is worked out for the last `REHEARSED_STEPS` alone.
     """
     memory, terms = state.memory, terms_of(spec)
     begin_reference(memory, replicas)
     begin_band(memory, replicas)
     levels, steps_per_decision = _levels(demand, terms), max(1, round(spec.interval_s / STEP_S))
-    for step, level in enumerate(levels, start=1 - len(levels)):
+    for level in levels[:-REHEARSED_STEPS]:
+        record(memory, level, terms["horizon"])
+    for step, level in enumerate(levels[-REHEARSED_STEPS:], start=1 - len(levels[-REHEARSED_STEPS:])):
         observe(memory, level, terms["price"], terms["horizon"])
         if step % steps_per_decision == 0:
             reference_hpa(memory, terms)

@@ -53,24 +53,10 @@ def begin_rises(w: Record, level: float) -> None:
 
 
 @kernel
-def observe_rise(w: Record, recent: Any, level: float, price: float, horizon: int) -> None:
-    """Count the rise that ended now, and refresh the headroom every `REFRESH_STEPS`."""
-    if w["steps"] > horizon:
-        _count_rise(w, recent, horizon)
-    phase = w["steps"] % REFRESH_STEPS
-    if phase == 1:
-        fill_quantiles(w["rises_pods"], w["rises_total"], POD_WIDTH, w["quantiles_pods"])
-        w["quantiles_pods"][:] = np.expm1(w["quantiles_pods"])
-        pods = level + NOISE_PODS
-        w["spare_pods"] = (best_multiple(1.0 + w["quantiles_pods"] / pods, price) - 1.0) * pods
-    elif phase == 1 + REFRESH_STEPS // 2:
-        fill_quantiles(w["rises_ratio"], w["rises_total"], RATIO_WIDTH, w["quantiles_ratio"])
-        w["spare_ratio"] = best_multiple(np.exp(w["quantiles_ratio"]), price)
-
-
-@kernel
-def _count_rise(w: Record, recent: Any, horizon: int) -> None:
+def count_rise(w: Record, recent: Any, horizon: int) -> None:
     """Count how far demand rose within the horizon that began `horizon` steps ago. `recent` holds log(level + 0.3)."""
+    if w["steps"] <= horizon:
+        return
     start = recent[-(horizon + 1)]
     highest = recent[-(horizon + 1) :].max()
     pods_bin = min(RISE_BINS - 1, int(math.log1p(math.exp(highest) - math.exp(start)) / POD_WIDTH))
@@ -85,6 +71,20 @@ def _count_rise(w: Record, recent: Any, horizon: int) -> None:
         w["rises_ratio"][:] /= weight
         w["rises_total"] /= weight
         w["rises_weight"] = 1.0
+
+
+@kernel
+def refresh_headroom(w: Record, level: float, price: float) -> None:
+    """Work the quantiles and the headroom out anew, every `REFRESH_STEPS`."""
+    phase = w["steps"] % REFRESH_STEPS
+    if phase == 1:
+        fill_quantiles(w["rises_pods"], w["rises_total"], POD_WIDTH, w["quantiles_pods"])
+        w["quantiles_pods"][:] = np.expm1(w["quantiles_pods"])
+        pods = level + NOISE_PODS
+        w["spare_pods"] = (best_multiple(1.0 + w["quantiles_pods"] / pods, price) - 1.0) * pods
+    elif phase == 1 + REFRESH_STEPS // 2:
+        fill_quantiles(w["rises_ratio"], w["rises_total"], RATIO_WIDTH, w["quantiles_ratio"])
+        w["spare_ratio"] = best_multiple(np.exp(w["quantiles_ratio"]), price)
 
 
 @kernel

@@ -34,7 +34,7 @@ from typing import Any
 import numpy as np
 
 from scaling.kernel import Record, kernel, push
-from scaling.newsvendor import NOISE_PODS, RISE_BINS, begin_rises, observe_rise
+from scaling.newsvendor import NOISE_PODS, RISE_BINS, begin_rises, count_rise, refresh_headroom
 
 STEP_S = 15.0
 """Grid of the memory, the HPA's own sync period."""
@@ -113,6 +113,13 @@ def observe(w: Record, level: float, price: float, horizon: int) -> None:
 
     `horizon`: steps from a decision until the pods it adds serve (1..RECENT_STEPS - 1); `price`: of a bad request.
     """
+    record(w, level, horizon)
+    refresh_headroom(w, level, price)
+
+
+@kernel
+def record(w: Record, level: float, horizon: int) -> None:
+    """The part of `observe` that every step needs; what it leaves out is worked out anew from this within 4 min."""
     log_level = math.log(level + NOISE_PODS)
     if w["steps"] == 0:
         _begin(w, level, log_level)
@@ -123,7 +130,7 @@ def observe(w: Record, level: float, price: float, horizon: int) -> None:
     w["since_add"] += 1
     _observe_means(w, log_level, log_level - recent[-2])
     _observe_day(w, level, horizon)
-    observe_rise(w, recent, level, price, horizon)
+    count_rise(w, recent, horizon)
 
 
 @kernel
