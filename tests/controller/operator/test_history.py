@@ -3,18 +3,19 @@
 import asyncio
 import math
 
+import numpy as np
 import pytest
 
 from controller.operator.clock import Clock
 from controller.operator.history import DAY_STEPS, HOUR_STEPS, Histories
 from controller.operator.policies import Policies
 from controller.ports import Refused, Scale
-from scaling.workload import STEP_S
+from scaling.workload import DAY_MINUTES, MINUTE_STEPS, STEP_S
 from tests.controller.operator.test_policies import a_body
 
 
 class Source:
-    """A constant demand of 100, for as long as it is known."""
+    """A demand of 100 by the step and of 50 by the minute, for as long as it is known."""
 
     def __init__(self, known_steps=DAY_STEPS):
         self.known_steps = known_steps
@@ -22,8 +23,8 @@ class Source:
 
     async def history(self, target, until_s, steps, steps_per_sample):
         self.asked.append((steps, steps_per_sample))
-        known = min(steps, self.known_steps)
-        return [math.nan] * (steps - known) + [100.0] * known if self.known_steps else []
+        known, demand = min(steps, self.known_steps), 100.0 if steps_per_sample == 1 else 50.0
+        return [math.nan] * (steps - known) + [demand] * known if known else []
 
 
 def filled(source, scale=Scale(3, 3), before=lambda care: None):  # noqa: B008  # frozen
@@ -41,7 +42,7 @@ def filled(source, scale=Scale(3, 3), before=lambda care: None):  # noqa: B008  
         histories = Histories(source, read, clock)
         histories.want(care)
         working = asyncio.create_task(histories.run())
-        while not care.remembered or (source.known_steps and len(source.asked) < 2 and care.target):
+        while not care.remembered or (source.known_steps and len(source.asked) < 3 and care.target):
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.5 if source.known_steps > HOUR_STEPS else 0.05)
         working.cancel()
@@ -54,9 +55,16 @@ def filled(source, scale=Scale(3, 3), before=lambda care: None):  # noqa: B008  
 def test_the_hour_comes_before_the_day():
     source = Source()
     care = filled(source)
-    assert source.asked == [(HOUR_STEPS, 1), (DAY_STEPS, 4)]
+    assert source.asked == [(HOUR_STEPS, 1), (HOUR_STEPS, 1), (DAY_STEPS, 4)]
     assert care.target.state.memory["steps"] == DAY_STEPS
     assert care.target.state.remembered_until_s == pytest.approx(1_000_000.0, abs=STEP_S)
+
+
+def test_the_last_hour_is_remembered_by_the_step_and_what_was_before_by_the_minute():
+    memory = filled(Source()).target.state.memory
+    oldest_first = np.roll(memory["minutes"], -memory["minute"]) / memory["level"]
+    newest = HOUR_STEPS // MINUTE_STEPS
+    assert oldest_first.tolist() == pytest.approx([0.5] * (DAY_MINUTES - newest) + [1.0] * newest)
 
 
 def test_what_was_learned_since_is_kept():
