@@ -1,8 +1,8 @@
 """When each policy is due: together with all that share its query, and soon after its samples are scraped.
 
 Policies of one group and interval keep one beat, so that a grouped query serves them all. A beat begins at a random
-point of its interval, so that an operator's start is no stampede, and then follows the scrapes: a decision is as late
-as its samples are old.
+point within half an interval, so that an operator's start is no stampede, and then follows the scrapes: a decision is
+as late as its samples are old.
 """
 
 import random
@@ -40,7 +40,7 @@ class Schedule:
             return
         self.drop(member)
         if key not in self._beats:
-            self._beats[key] = _Beat(interval_s, now_s + self._chance.random() * interval_s)
+            self._beats[key] = _Beat(interval_s, now_s + self._chance.random() * interval_s / 2)
         self._beats[key].members.add(member)
         self._keys[member] = key
 

@@ -25,9 +25,9 @@ def test_a_group_is_due_together_once_an_interval():
     assert {late - early for early, late in zip(times["c"], times["c"][1:], strict=False)} == {15}
 
 
-def test_beats_begin_at_different_points_of_the_interval():
+def test_beats_begin_at_different_points_within_half_an_interval():
     schedule = a_schedule(**{f"m{k}": (f"g{k}", 15) for k in range(100)})
-    sizes = [len(schedule.due(float(second))) for second in range(16)]
+    sizes = [len(schedule.due(float(second))) for second in range(9)]
     assert sum(sizes) == 100
     assert max(sizes) < 25
 
