@@ -85,6 +85,7 @@ class OperatorMetrics:
         self._called = self._counter("api_requests", "Requests to the API server.", "verb", "resource", "code")
         self._called_s = self._histogram("api_request_duration", "To an answer of it.", REQUEST_S, "verb", "resource")
         self._reports = self._counter("reports", "Statuses and events, and what came of them.", "kind", "result")
+        self._restarts = self._counter("watch_restarts", "Times that the watches ended and began again.")
         self._lag_s = self._histogram("event_loop_lag", "How late the event loop is.", SHORT_S)
         self._leader = Gauge("forescale_leader", "Whether this instance holds the Lease.", registry=self.registry)
         build = Gauge("forescale_build_info", "What runs.", ("version", "python"), registry=self.registry)
@@ -123,6 +124,10 @@ class OperatorMetrics:
     def reported(self, kind: str, result: str) -> None:
         """The count of `controller.cluster.reporter`."""
         self._reports.labels(kind, result).inc()
+
+    def watch_restarted(self) -> None:
+        """The watches ended and begin again; may be told from another thread."""
+        self._restarts.inc()
 
     def leads(self, held: bool) -> None:
         """Whether this instance holds the Lease now."""

@@ -117,7 +117,7 @@ class Operator:
             may_act=self.lease.held,
             report=self._report,
         )
-        self.watch = Watch(self._kinds(), access, settings.namespaces)
+        self.watch = Watch(self._kinds(), access, settings.namespaces, self.exporter.watch_restarted)
         self.resync = Resync(self.api, self._records(), settings.namespaces)
         self.health = Health(self.policies, self.lease, self.watch, self.clock)
         self.policies.on_change, self.policies.on_gone = self._take, self._leave

@@ -55,13 +55,20 @@ class Watched:
 class Watch:
     """Watches until stopped, in a thread of its own; events reach `note` in the event loop that started it."""
 
-    def __init__(self, watched: Sequence[Watched], access: ApiSettings, namespaces: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        watched: Sequence[Watched],
+        access: ApiSettings,
+        namespaces: Sequence[str] = (),
+        on_restart: Callable[[], object] = lambda: None,
+    ) -> None:
+        """`on_restart`: called in the thread of the watches when they ended and are about to begin again."""
         self._watched, self._access, self._namespaces = watched, access, namespaces
+        self._on_restart = on_restart
         self._stop, self._started = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="kopf", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._end: Callable[[], object] = lambda: None
-        self.restarts = 0
 
     def start(self) -> None:
         """Begin; call it in the event loop that takes the events."""
@@ -94,7 +101,7 @@ class Watch:
             if time.monotonic() - began_s > LONGEST_PAUSE_S:
                 pauses = backoffs()
             if not self._stop.is_set():
-                self.restarts += 1
+                self._on_restart()
                 self._stop.wait(next(pauses))
 
     async def _watch(self) -> None:

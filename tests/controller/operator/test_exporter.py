@@ -130,6 +130,7 @@ def in_use():
     metrics.asked_prometheus("query_range", False, 5.0)
     metrics.called_api("PATCH", "deployments/scale", "200", 0.01)
     metrics.reported("status", "written")
+    metrics.watch_restarted()
     metrics.leads(True)
     return metrics
 
@@ -141,6 +142,7 @@ def test_requests_reports_and_leadership_are_counted_by_the_hooks():
     assert found["forescale_api_request_duration_seconds_count", "deployments/scale", "PATCH"] == 1
     assert found["forescale_reports_total", "status", "written"] == 1
     assert found["forescale_decision_duration_seconds_sum",] == 0.003
+    assert found["forescale_watch_restarts_total",] == 1
     assert found["forescale_leader",] == 1
 
 
