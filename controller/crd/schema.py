@@ -50,7 +50,7 @@ COLUMNS = (  # name, type, path, and whether only `kubectl get -o wide` shows it
     ("Current", "integer", ".status.currentReplicas", False),
     ("Desired", "integer", ".status.desiredReplicas", False),
     ("Action", "string", ".status.lastDecision.action", False),
-    ("Reason", "string", ".status.lastDecision.reasons", False),
+    ("Reason", "string", ".status.lastDecision.reasons[-1:]", False),
     ("Reference", "integer", ".status.referenceReplicas", True),
     ("Ready", "string", '.status.conditions[?(@.type=="Ready")].status', False),
     ("Age", "date", ".metadata.creationTimestamp", False),

@@ -269,7 +269,7 @@ def test_get_prints_what_was_decided_under_each_name(cluster, kubectl, asked):
     header, *rows = kubectl("get", asked).splitlines()
     assert header.split() == ["NAME", *(column[0].upper() for column in COLUMNS if not column[3])]
     (row,) = [row.split() for row in rows if row.split()[0].rpartition("/")[2] == name]
-    assert row[1:-1] == ["web", "Auto", "1", "60", "4", "6", "Add", '["BelowBand","ScaleUpLimit"]', "True"]
+    assert row[1:-1] == ["web", "Auto", "1", "60", "4", "6", "Add", "ScaleUpLimit", "True"]
 
 
 def test_a_wide_listing_adds_the_reference(cluster, kubectl):
