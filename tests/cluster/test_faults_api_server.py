@@ -46,8 +46,8 @@ WEBHOOKS = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfiguration
 LEASE_S, RENEW_DEADLINE_S = 15.0, 10.0
 AWAY_S = 12.0
 """Longer than a leader believes in its Lease."""
-HUNG_S = 20.0
-"""Longer than its Lease lasts."""
+HUNG_S = 40.0
+"""Several deadlines, and longer than its Lease lasts."""
 
 GROWTH = (6, 8, 11, 15, 20, 27, 36, 48)
 """Sizes that are too far from each other for the HPA's tolerance."""

@@ -18,6 +18,9 @@ CRASHES = 5
 """Of so many restarts one is a crash: the Lease is not released, and nobody acts until it has lapsed."""
 
 LONGEST_LEASE_S = 15.0
+PAUSED_S = 60.0
+"""So long a leader is frozen."""
+
 FIRST_DECISION_S = 3 * INTERVAL_S
 """After it has taken over, an instance keeps still for an interval."""
 
@@ -93,10 +96,12 @@ def test_a_leader_that_wakes_in_the_middle_of_a_decision_writes_nothing_any_more
     asked = proxy.asked
     wait_for(lambda: proxy.asked, lambda now: now > asked, SEEN_WITHIN_S)
     other.pause()  # it has asked, and not heard
+    paused_s = time.monotonic()
     try:
         proxy.gate.set()
         wait_for(lambda: leads(one), bool, 30.0)
         subject.grows_to(12, FIRST_DECISION_S + RESUMED_WITHIN_S)
+        time.sleep(max(0.0, paused_s + PAUSED_S - time.monotonic()))
     finally:
         woken_s = time.time()
         other.resume()
