@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Never, TypeVar
 
-from controller.promql.grouping import AGE_LABEL
+from controller.promql.matchers import AGE_LABEL
 from scaling.decision import Reason
 from scaling.observation import Reading, Unknown, Value
 

@@ -16,7 +16,7 @@ from controller.prometheus.answer import Ages, Rows, parse_ages, parse_reading, 
 from controller.prometheus.http import PrometheusHttp, QueryRefused
 from controller.prometheus.once import Parcel
 from controller.prometheus.sample_age import age_query
-from controller.promql.grouping import SharedQuery, by, shape_of, shared_query
+from controller.promql.grouping import SharedQuery, Split, shape_of, shared_query
 from controller.promql.syntax import selectors
 from scaling.observation import Reading, Unknown
 
@@ -72,15 +72,15 @@ class Asker:
         if len(questions) == 1:
             return [await self._reading(questions[0])]
         shared = _shared(questions)
-        found = await self._rows(shared.text, shared.labels, parse_readings)
+        found = await self._rows(shared.text, shared.split.labels, parse_readings)
         return await self._dealt(questions, shared, found, self._reading, now_s)
 
     async def _ask_ages(self, questions: Sequence[Question], now_s: float) -> Sequence[Ages | Unknown]:
         if len(questions) == 1:
             return [await self._age(questions[0])]
         shared = _shared(questions)
-        text = _age_query(shared.text, questions[0].stale_after_s, by(shared.labels))
-        found = await self._rows(text, shared.labels, parse_shared_ages)
+        text = _age_query(shared.text, questions[0].stale_after_s, shared.split)
+        found = await self._rows(text, shared.split.labels, parse_shared_ages)
         return await self._dealt(questions, shared, found, self._age, now_s)
 
     async def _reading(self, question: Question) -> Reading:
@@ -88,7 +88,7 @@ class Asker:
         return parse_reading(body) if isinstance(body, bytes) else Unknown(body.reason, body.message)
 
     async def _age(self, question: Question) -> Ages | Unknown:
-        body = await self._instant(_age_query(question.query, question.stale_after_s))
+        body = await self._instant(_age_query(question.query, question.stale_after_s, Split()))
         return parse_ages(body) if isinstance(body, bytes) else Unknown(body.reason, body.message)
 
     async def _rows(
@@ -132,6 +132,6 @@ def _shared(questions: Sequence[Question]) -> SharedQuery:
     return shared_query([shape for shape in shapes if shape is not None])
 
 
-def _age_query(query: str, stale_after_s: float | None, by_clause: str = "") -> str:
+def _age_query(query: str, stale_after_s: float | None, split: Split) -> str:
     assert stale_after_s is not None
-    return age_query(selectors(query), stale_after_s, by_clause)
+    return age_query(selectors(query), stale_after_s, split)

@@ -12,7 +12,7 @@ selector in a query is asked for by itself, and the first of these that answers 
 | `0 * max(count_over_time(x[REACH]))` | there were samples: older than any limit, or too few for the result by now |
 
 The first two count only as long as `rate(x[5m])` itself, or what else reads the range, still answers. Of a shared query
-(`grouping.py`) each `max` and `count` is taken by the labels that tell its rows apart, so each row has ages of its own.
+(`grouping.py`) each `max` and `count` is split as its sums are, so each row has ages of its own.
 
 Where it is blind: a recorded series is as old as its recording, whatever it was recorded from; of many targets one that
 lives is enough; and what a window of `rate()` loses before its newest sample is too old is not seen.
@@ -23,7 +23,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from controller.prometheus.answer import Ages
-from controller.promql.grouping import AGE_LABEL
+from controller.promql.grouping import Split
+from controller.promql.matchers import AGE_LABEL
 from controller.promql.syntax import Selector, has_alternative, selectors
 from scaling.decision import Reason
 from scaling.limits import shown
@@ -49,7 +50,7 @@ class AgeCheck:
     @property
     def text(self) -> str | None:
         """The query that asks; None where there is nothing to ask."""
-        return age_query(self.selectors, self.stale_after_s) or None
+        return age_query(self.selectors, self.stale_after_s, Split()) or None
 
 
 @lru_cache(maxsize=MOST_CHECKS)
@@ -62,9 +63,9 @@ def age_check(query: str, stale_after_s: float) -> AgeCheck | Unknown:
     return AgeCheck(found, stale_after_s, lasts=not has_alternative(query))
 
 
-def age_query(found: Sequence[Selector], stale_after_s: float, by_clause: str = "") -> str:
+def age_query(found: Sequence[Selector], stale_after_s: float, split: Split) -> str:
     """The query for the ages of the newest samples behind selectors, of each row by itself; empty without any."""
-    return "\nor ".join(_age_of(selector, place, stale_after_s, by_clause) for place, selector in enumerate(found))
+    return "\nor ".join(_age_of(selector, place, stale_after_s, split) for place, selector in enumerate(found))
 
 
 def oldest_s(check: AgeCheck, ages: Ages, stale_after_s: float) -> float | Unknown:
@@ -84,24 +85,25 @@ def oldest_s(check: AgeCheck, ages: Ages, stale_after_s: float) -> float | Unkno
     return max(0.0, present[place])
 
 
-def _age_of(selector: Selector, place: int, stale_after_s: float, by_clause: str) -> str:
+def _age_of(selector: Selector, place: int, stale_after_s: float, split: Split) -> str:
     """A query for the age of a selector's newest sample; line breaks end a comment that was copied with it."""
     reach_s = round(max(selector.reach_s, stale_after_s)) + 1
-    there_were = f"0 * max{by_clause}(count_over_time({selector.text}\n[{reach_s}s]))"
-    newest = f"{_newest_in_use(selector, stale_after_s, by_clause)} or {there_were}"
+    count = f"count_over_time({selector.text}\n[{reach_s}s])"
+    there_were = f"0 * {split.of('max', count)}"
+    newest = f"{_newest_in_use(selector, stale_after_s, split)} or {there_were}"
     return f'label_replace(time() - ({newest}), "{AGE_LABEL}", "{place}", "", "")'
 
 
-def _newest_in_use(selector: Selector, stale_after_s: float, by_clause: str) -> str:
+def _newest_in_use(selector: Selector, stale_after_s: float, split: Split) -> str:
     """A query for the time of the newest sample that enters the result."""
-    living = f"max{by_clause}(timestamp({selector.text}\n))"
+    living = split.of("max", f"timestamp({selector.text}\n)")
     if selector.range_text is None:
         return living
     limit_s = round(stale_after_s)
     step_s = max(1, min(60, limit_s // 8))
-    ended = f"max{by_clause}(max_over_time(timestamp({selector.text}\n)[{limit_s}s:{step_s}s]))"
+    ended = split.of("max", f"max_over_time(timestamp({selector.text}\n)[{limit_s}s:{step_s}s])")
     reader = selector.function or "count_over_time"
-    read = f"count{by_clause}({reader}({selector.text}\n{selector.range_text}))"
+    read = split.of("count", f"{reader}({selector.text}\n{selector.range_text})")
     return f"({living} or {ended}) and {read}"
 
 

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from controller.promql.grouping import literal
+from controller.promql.matchers import literal
 from controller.promql.syntax import quoted
 from scaling.errors import InputError
 

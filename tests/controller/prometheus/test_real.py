@@ -16,9 +16,12 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-from controller.prometheus.answer import Grid, parse_ages
+from controller.prometheus.answer import Grid, Rows, parse_ages, parse_reading, parse_readings
 from controller.prometheus.http import PrometheusHttp
 from controller.prometheus.sample_age import AgeCheck, age_check
+from controller.promql.grouping import shape_of, shared_query
+from controller.promql.matchers import literal
+from controller.promql.syntax import quoted
 from scaling.decision import Reason
 from scaling.observation import Reading, Unknown, Value
 from tests.controller.prometheus.stub import free_ports, metrics_of, settings_for
@@ -55,8 +58,28 @@ EXPRESSIONS = st.recursive(
 )
 
 
+HASH = "[bcdfghjklmnpqrstvwxz2456789]"
+ENDINGS = [f"-{HASH}{{1,10}}-{HASH}{{5}}", f"-{HASH}{{5}}", "-[0-9]+", "-[^-]+"]
+OWNERS = ["web", "web-agent", "web-bcd", "web-bcd-7d4b9c6f5", "db", "db.eu", "nobody"]
+"""Whose names begin those of the pods, or seem to."""
+
+WORKERS = [
+    *("web-7d4b9c6f5-x2k4z", "web-7d4b9c6f5-bbbbb", "web-x2k4z", "web-agent-x2k4z", "web-agent-7d4b9c6f5-x2k4z"),
+    *("web-bcd-x2k4z", "web-bcd-7d4b9c6f5-x2k4z", "web-bcd-0", "db.eu-0", "db.eu-1", "db.eu-x2k4z", "dbxeu-0", "db-0"),
+]
+SUMS_OF_WORKERS = [
+    'sum(steady_workers{ns="shop",pod=~PODS})',
+    'sum(rate(steady_work_total{pod=~PODS,ns!="shop"}[4s]))',
+    'sum({job="steady",pod=~PODS})',
+    '1 - sum(rate(steady_work_total{ns="shop",pod=~PODS}[4s])) / sum(increase(steady_work_total{pod=~PODS}[4s]))',
+]
+
+
 class Load:
-    """A counter that gains 50 a second, and two gauges; one of them says itself when its value is from."""
+    """A counter that gains 50 a second, gauges, and what pods of many names have and gain.
+
+    `stamped`, and `workers` of the pod stuck-0, say themselves when their values are from.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -69,7 +92,19 @@ class Load:
             pods.add_metric([pod], 1.0)
         stamped = GaugeMetricFamily(f"{self.name}_stamped", "a sample with a time of its own")
         stamped.add_metric([], 7.0, timestamp=self.began_s)
-        return [counter, pods, stamped]
+        return [counter, pods, stamped, *self.workers()]
+
+    def workers(self) -> Any:
+        """A power of two for each, so that no two sums are the same; as a gauge, and gained each second."""
+        age_s = time.time() - self.began_s
+        work = CounterMetricFamily(f"{self.name}_work", "what is done", labels=["ns", "pod"])
+        workers = GaugeMetricFamily(f"{self.name}_workers", "a series each", labels=["ns", "pod"])
+        labels = [["shop", pod] for pod in WORKERS] + [["eu", pod] for pod in reversed(WORKERS)]
+        for place, own in enumerate(labels):
+            workers.add_metric(own, 2.0**place)
+            work.add_metric(own, 2.0**place * age_s)
+        workers.add_metric(["shop", "stuck-0"], 1.0, timestamp=self.began_s)
+        return work, workers
 
 
 @dataclass
@@ -230,9 +265,9 @@ def test_prometheus_understands_every_age_query(scene, query):
     assert not isinstance(parse_ages(answer), Unknown), check.text
 
 
-async def ask(scene: Scene, text: str) -> Any:
+async def ask(scene: Scene, text: str, **more: str) -> Any:
     async with PrometheusHttp(settings_for(scene.port)) as http:
-        return await http.post("query", {"query": text}, 4.0)
+        return await http.post("query", {"query": text, **more}, 4.0)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -241,6 +276,10 @@ def test_a_shared_query_answers_what_each_would_have_been_answered(scene, expres
     """Both paths wholly, ages included, of what does not change between two questions."""
     queries = [expression.replace("POD", json.dumps(pod)[1:-1]) for pod in pods]
 
+    check_that_both_answer_the_same(scene, queries)
+
+
+def check_that_both_answer_the_same(scene: Scene, queries: list[str]) -> None:
     async def run() -> Any:
         async with metrics_of(scene.port) as metrics:
             alone = [await metrics.read(query, 120.0, 1.0) for query in queries]
@@ -253,6 +292,35 @@ def test_a_shared_query_answers_what_each_would_have_been_answered(scene, expres
             assert other.value == pytest.approx(one.value)
         else:
             assert (other.reason, other.message) == (one.reason, one.message)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_pods_that_a_pattern_finds_are_read_together_as_they_are_alone(scene, ending):
+    check_that_both_answer_the_same(scene, of_owners('sum(steady_workers{ns="shop",pod=~PODS})', ending))
+
+
+def of_owners(expression: str, ending: str) -> list[str]:
+    return [expression.replace("PODS", quoted(literal(name) + ending)) for name in OWNERS]
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("expression", SUMS_OF_WORKERS)
+def test_rows_of_a_shared_query_are_at_any_time_the_numbers_of_each(scene, expression, ending):
+    """Both asked as of one moment, so that what changes is compared too."""
+    queries, at_s = of_owners(expression, ending), f"{time.time() - 1:.3f}"
+    shapes = [shape for query in queries if (shape := shape_of(query))]
+    assert len({shape.key for shape in shapes}) == 1
+    shared = shared_query(shapes)
+    alone = [parse_reading(asyncio.run(ask(scene, query, time=at_s))) for query in queries]
+    rows = parse_readings(asyncio.run(ask(scene, shared.text, time=at_s)), shared.split.labels)
+    assert isinstance(rows, Rows)
+    found = [rows.of(row) for row in shared.rows]
+    assert [number_of(reading) for reading in found] == [number_of(reading) for reading in alone]
+    assert len({number_of(reading) for reading in alone}) > 2
+
+
+def number_of(reading: Reading) -> object:
+    return float(f"{reading.value:.9g}") if isinstance(reading, Value) else reading
 
 
 def test_ages_of_a_shared_query_are_of_each_row(scene):
@@ -268,6 +336,20 @@ def test_ages_of_a_shared_query_are_of_each_row(scene):
     assert isinstance(stamped, Unknown)
     assert stamped.reason is Reason.METRIC_STALE
     assert pods == Value(2.0)
+
+
+def test_ages_of_pods_that_a_pattern_finds_are_of_each_row(scene):
+    time.sleep(max(0.0, 6 - read_age_s(scene)))
+    queries = [f'sum(steady_workers{{ns="shop",pod=~"{name}-[0-9]+"}})' for name in ("stuck", "dbxeu")]
+
+    async def run() -> Any:
+        async with metrics_of(scene.port) as metrics:
+            return await asyncio.gather(*(metrics.read(query, 5.0, 1.0) for query in queries))
+
+    stuck, living = asyncio.run(run())
+    assert isinstance(stuck, Unknown)
+    assert stuck.reason is Reason.METRIC_STALE
+    assert living == Value(2.0 ** WORKERS.index("dbxeu-0"))
 
 
 def test_a_dead_target_is_never_read_as_no_demand(scene):

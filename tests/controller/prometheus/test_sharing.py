@@ -93,6 +93,21 @@ def test_queries_that_differ_in_a_value_are_one_and_each_policy_gets_its_own_num
     assert len(fleet.checks) == 1
 
 
+def test_pods_that_a_pattern_finds_are_asked_for_together_and_so_are_their_ages():
+    rows = {"a": "1", "b.eu": "2"}
+    series = [{"metric": {"forescale_pod": name}, "value": [1.5, value]} for name, value in rows.items()]
+    aged = [{"metric": {"forescale_pod": name, "selector": "0"}, "value": [1.5, "3"]} for name in rows]
+    stub = Stub(a_body("vector", series), age_body=a_body("vector", aged))
+    asked = [a_target(f'sum(rate(x{{pod=~"{name}-[0-9]+"}}[1m]))', name="a") for name in ("a", r"b\\.eu", "nobody")]
+    *found, nobody = demands(stub, asked)
+    assert found == [Value(1.0), Value(2.0)]
+    assert isinstance(nobody, Unknown)
+    assert nobody.reason is Reason.METRIC_EMPTY
+    assert (len(stub.readings), len(stub.checks)) == (1, 1)
+    added = ', "forescale_pod", "$1", "pod", "(.+)-[0-9]+")'
+    assert stub.checks[0].count("by (forescale_pod)(label_replace(") == stub.checks[0].count(added) == 4
+
+
 def test_one_alone_is_asked_as_it_is_written():
     fleet = Fleet()
     assert demands(fleet, targets(["b"])) == [Value(2.0)]

@@ -164,7 +164,6 @@ def test_what_presets_ask_can_be_asked_together(kind):
     one, two = (demand_query(a_preset(kind), subject) for subject in (WEB, other))
     shapes = shape_of(one), shape_of(two)
     assert None not in shapes
-    if kind is not PresetKind.CPU_USAGE:  # whose pods are found by a pattern
-        assert len({shape.key for shape in shapes if shape}) == 1
+    assert len({shape.key for shape in shapes if shape}) == 1
     bad = bad_ratio_query(a_preset(kind), WEB, 0.25)
     assert bad is None or shape_of(bad) is not None
