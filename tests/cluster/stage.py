@@ -17,6 +17,7 @@ from typing import Any
 
 from scaling.hpa_settings import TOLERANCE
 from tests.cluster.audit import Write, sizes, writes
+from tests.cluster.controlplane import Cluster
 from tests.cluster.daemon import Daemon, running
 from tests.cluster.loopback import Answer, ask
 from tests.cluster.scene import Scene, Wishes, a_deployment, operator, scene, wait_for
@@ -216,6 +217,17 @@ def a_binding(name: str, subjects: list[tuple[str, str]], role: str, kind: str =
     group = "rbac.authorization.k8s.io"
     given = [{"kind": kind_of, "apiGroup": group, "name": subject} for kind_of, subject in subjects]
     return {"metadata": {"name": name}, "subjects": given, "roleRef": {"apiGroup": group, "kind": kind, "name": role}}
+
+
+@contextmanager
+def made(cluster: Cluster, place: str, name: str, body: dict[str, Any]) -> Iterator[None]:
+    """An object of the cluster, for a while."""
+    answer = cluster.request("POST", place, {"metadata": {"name": name}, **body})
+    assert answer.code == 201, answer.body
+    try:
+        yield
+    finally:
+        assert cluster.request("DELETE", f"{place}/{name}").code == 200
 
 
 def policies(namespace: str) -> str:

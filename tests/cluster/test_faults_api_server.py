@@ -26,12 +26,14 @@ from tests.cluster.stage import (
     SYSTEM,
     Subject,
     a_binding,
+    made,
     measured,
     page_of,
     policies,
     stage,
     with_token,
 )
+from tests.cluster.test_faults_webhook import WEBHOOKS, a_webhook
 
 pytestmark = pytest.mark.slow
 
@@ -41,7 +43,6 @@ ACCOUNTS = f"/api/v1/namespaces/{SYSTEM}/serviceaccounts"
 LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM}/leases/forescale"
 CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/scalingpolicies.forescale.dev"
 FLOW = "/apis/flowcontrol.apiserver.k8s.io/v1"
-WEBHOOKS = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
 
 LEASE_S, RENEW_DEADLINE_S = 15.0, 10.0
 AWAY_S = 12.0
@@ -207,17 +208,6 @@ def hogged(cluster):
             each.result()
 
 
-@contextmanager
-def made(cluster, place, name, body):
-    """An object of the cluster, for a while."""
-    answer = cluster.request("POST", place, {"metadata": {"name": name}, **body})
-    assert answer.code == 201, answer.body
-    try:
-        yield
-    finally:
-        assert cluster.request("DELETE", f"{place}/{name}").code == 200
-
-
 def refusals(cluster, since_s):
     """When the operator was refused with 429, from a moment on."""
     times_s = [
@@ -278,50 +268,6 @@ def compact(cluster):
     found = ask(port, None, "POST", "/v3/kv/range", {"key": "AA=="})
     revision = found.body["header"]["revision"]
     assert ask(port, None, "POST", "/v3/kv/compaction", {"revision": revision, "physical": True}).code == 200
-
-
-def test_a_webhook_that_nobody_answers_stops_writes_of_one_kind_alone(ground):
-    put_on, cluster = ground.stage, ground.cluster
-    held = put_on.subject(put_on.namespace("held"), "held", 2)
-    mute = put_on.subject(put_on.namespace("mute"), "mute", 2)
-    for subject in (held, mute):
-        subject.says("ScalingActive", "True", "ValidMetricFound", RESUMED_WITHIN_S)
-    scales = a_webhook("scales", "apps", "v1", "deployments/scale", "held")
-    statuses = a_webhook("statuses", "forescale.dev", "v1alpha1", "scalingpolicies/status", "mute")
-    with made(cluster, WEBHOOKS, "dead", {"webhooks": [scales, statuses]}):
-        time.sleep(2.0)  # the API server takes a webhook up by a watch of its own
-        held.needs(4)
-        mute.needs(4)
-        assert "failed calling webhook" in held.says("AbleToScale", "False", "ApiUnavailable")
-        mute.grows_to(4, SEEN_WITHIN_S)
-        assert held.sizes(ACCOUNT) == [2]
-        assert mute.status()["currentReplicas"] == 2
-        refused = [write for write in writes(cluster, "scalingpolicies/status", namespace="mute") if not write.done]
-        assert 1 <= len(refused) <= 2
-    held.grows_to(4)
-    held.says("AbleToScale", "True", "SucceededRescale")
-    wait_for(lambda: mute.status()["currentReplicas"], lambda seen: seen == 4, RESUMED_WITHIN_S)
-
-
-def a_webhook(name, group, version, resource, namespace, port=9):
-    """One that must agree to writes in a namespace, at a port where nobody does."""
-    return {
-        "name": f"{name}.forescale.test",
-        "clientConfig": {"url": f"https://127.0.0.1:{port}/"},
-        "failurePolicy": "Fail",
-        "timeoutSeconds": 30 if port != 9 else 1,
-        "sideEffects": "None",
-        "admissionReviewVersions": ["v1"],
-        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
-        "rules": [
-            {
-                "apiGroups": [group],
-                "apiVersions": [version],
-                "resources": [resource],
-                "operations": ["CREATE", "UPDATE"],
-            }
-        ],
-    }
 
 
 def test_a_status_that_is_refused_keeps_nobody_from_a_decision(ground):
