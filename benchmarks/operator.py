@@ -49,10 +49,10 @@ CALM_S = 20.0
 
 ADOPTED_WITHIN_S = 600.0
 REMEMBERED_WITHIN_S = 1800.0
-"""The memories of 5,000 days take a quarter of an hour."""
+"""The memories of 5,000 days take some ten minutes."""
 
 LOOK_EVERY_S = 1.0
-"""Between two looks at an adoption, each of which costs who is looked at."""
+"""Between two looks at the adoption of 1,000, each of which costs who is looked at; of more as much longer."""
 
 MOST_LAG_S = 90.0
 """A change is waited for this long, and for as long again for each 600 workloads: the HPA controller with its shipped
@@ -162,13 +162,16 @@ class _Bout:
         return adopted_s, time.monotonic() - made_s
 
     def _decided(self) -> int:
-        time.sleep(LOOK_EVERY_S)
+        self._rest()
         return self.contender.has_decided(self.own, self.daemon)
 
     def _statuses(self) -> int:
-        time.sleep(LOOK_EVERY_S)
+        self._rest()
         items = self.own.cluster.request("GET", self.contender.path).body["items"]
         return sum(1 for each in items if each.get("status", {}).get("conditions"))
+
+    def _rest(self) -> None:
+        time.sleep(LOOK_EVERY_S * max(1.0, len(self.own.names) / 1000))
 
     def _calm(self) -> None:
         """Wait until nothing but the Lease was asked for in a while, nor any history of demand."""

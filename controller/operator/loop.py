@@ -69,7 +69,7 @@ class Loop:
         """Tick until stopped, then let what is under way end."""
         while not stop.is_set():
             now_s = self._clock.now_s()
-            due = [care for care in map(self._policies.get, self.schedule.due(now_s)) if care and not care.in_hand]
+            due = [care for care in map(self._policies.get, self.schedule.due(now_s)) if care and care.in_hand is None]
             if due and self._may_act():
                 self._start(due, now_s)
             wait_s = self.schedule.next_s(now_s + LONGEST_SLEEP_S) - self._clock.now_s()
@@ -87,7 +87,7 @@ class Loop:
         by_policy: dict[str, dict[int, Care]] = {}
         for care in due:
             if care.target is not None:
-                care.in_hand = True
+                care.in_hand = now_s
                 self._prepare(care, care.target, now_s)
                 by_policy.setdefault(care.target.spec.policy_name, {})[id(care.target)] = care
         try:
@@ -96,14 +96,15 @@ class Loop:
             log.exception("a tick of %d policies failed", len(due))
         finally:
             for care in due:
-                care.in_hand = False
+                if care.in_hand == now_s:  # not in a later tick's hand already
+                    care.in_hand = None
 
     async def _decide(self, policy: str, cares: dict[int, Care], now_s: float) -> None:
         targets = [care.target for care in cares.values() if care.target is not None]
         async for outcomes in in_parts(targets, self._ports, self._policy_of(policy), now_s, PATIENCE_S):
             seen = [(cares[id(outcome.target)], outcome) for outcome in outcomes]
             for care, outcome in seen:
-                care.looked_s, care.in_hand = now_s, False
+                care.looked_s, care.in_hand = now_s, None
                 self._catch_up(care, outcome)
             self._report(seen, self._clock.now_s() - now_s)
 

@@ -98,7 +98,7 @@ class Operator:
         self.others = None if rehearse is None else Lease(self.lease_api, acting)
         """Theirs who act, beside a dry-run: while one of them reports, it does not."""
         self.http = PrometheusHttp(settings.prometheus, self.exporter.asked_prometheus)
-        self.prometheus = PrometheusMetrics(self.http)
+        self.prometheus = PrometheusMetrics(self.http, self.clock.now_s)
         self.policies = Policies(self.clock.now_s)
         self.rivals, self.watched, self.book = Rivals(), WatchedWorkloads(), PolicyBook()
         self._build_ports(rehearse)

@@ -32,8 +32,8 @@ class Care:
     problem: str = ""
     looked_s: float | None = None
     """When it was last seen to: decided on, or found to have no scale to decide on."""
-    in_hand: bool = False
-    """A tick is at it."""
+    in_hand: float | None = None
+    """When the tick began that is at it."""
     remembered: bool = False
     """Its history was asked for, whatever came of that."""
     unknown_s: float = 0.0

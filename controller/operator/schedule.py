@@ -5,6 +5,7 @@ point within half an interval, so that an operator's start is no stampede, and t
 as late as its samples are old.
 """
 
+import math
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,12 +17,16 @@ BEHIND_SCRAPE_S = 0.7
 LEAST_SHIFT_S = 0.5
 """Closer than this to the wanted point a beat stays where it is."""
 
+STAYS_FOR = 20
+"""Intervals that a beat stays where it has moved to: scrapes keep their times, and where members are scraped at
+different ones, each measurement would move it on, and come sooner for all (chosen)."""
+
 
 @dataclass
 class _Beat:
     interval_s: float
     next_s: float
-    followed_s: float | None = None
+    stays_until_s: float = -math.inf
     members: set[str] = field(default_factory=set)
 
 
@@ -69,8 +74,7 @@ class Schedule:
     def follow(self, sampled_s: Mapping[str, float]) -> None:
         """Move beats to where they follow the newest samples of their members, by coming sooner.
 
-        `sampled_s`: when a member's newest sample was taken, as far as that was measured. Told again it changes
-        nothing, so that a beat moves at most once for each measurement.
+        `sampled_s`: when a member's newest sample was taken, as far as that was measured.
         """
         newest_s: dict[tuple[str, float], float] = {}
         for member, at_s in sampled_s.items():
@@ -82,9 +86,7 @@ class Schedule:
 
 
 def _follow(beat: _Beat, sampled_s: float) -> None:
-    if beat.followed_s == sampled_s:
-        return
-    beat.followed_s = sampled_s
     late_s = (beat.next_s - sampled_s - BEHIND_SCRAPE_S) % beat.interval_s
-    if min(late_s, beat.interval_s - late_s) > LEAST_SHIFT_S:
+    if beat.next_s >= beat.stays_until_s and min(late_s, beat.interval_s - late_s) > LEAST_SHIFT_S:
         beat.next_s -= late_s
+        beat.stays_until_s = beat.next_s + STAYS_FOR * beat.interval_s

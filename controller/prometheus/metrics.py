@@ -8,6 +8,7 @@ Nothing here raises for a source that fails: whatever is no reading is an `Unkno
 import asyncio
 import logging
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from controller.ports import Target
@@ -35,8 +36,9 @@ log = logging.getLogger(__name__)
 class PrometheusMetrics:
     """Reads targets' metrics from one Prometheus; implements `controller.ports.Metrics`."""
 
-    def __init__(self, http: PrometheusHttp) -> None:
-        self._http = http
+    def __init__(self, http: PrometheusHttp, clock: Callable[[], float]) -> None:
+        """`clock`: the one that `now_s` is read from; a tick's questions are asked some time after its `now_s`."""
+        self._http, self._clock = http, clock
         asker = Asker(http)
         self._readings = OncePerTick(asker.readings)
         self._ages = OncePerTick(asker.ages)
@@ -85,26 +87,19 @@ class PrometheusMetrics:
         log.warning("history of %s is not known: %s", target.name, values.message)
         return []
 
-    def newest_age_s(self, target: Target) -> float | None:
-        """Seconds that the newest sample behind a target's demand was old when that was last measured, else None.
-
-        Measured again only when it can be too old by now: when, says `newest_at_s`.
-        """
-        period = self._measured(target)
-        return None if period is None else period.age_s
-
     def newest_at_s(self, target: Target) -> float | None:
-        """When that sample was taken, on the clock of `now_s`; the next ones follow at the interval of its scrapes."""
-        period = self._measured(target)
-        return None if period is None else period.since_s - period.age_s
+        """When the newest sample behind a target's demand was taken, on the clock of `now_s`, else None.
+
+        Of when that was last measured, which is done again only when the sample can be too old by now: the next ones
+        follow at the interval of its scrapes.
+        """
+        query = target.resource.queries.demand or ""
+        period = self._fresh.get((query, target.resource.spec.guardrails.stale_after_s))
+        return None if period is None else period.newest_at_s
 
     def group_key(self, target: Target) -> str:
         """What is the same for all targets whose demand can be asked by one query, when it is asked in one tick."""
         return _group_key(target.resource.queries.demand or "")
-
-    def _measured(self, target: Target) -> "_Period | None":
-        query = target.resource.queries.demand or ""
-        return self._fresh.get((query, target.resource.spec.guardrails.stale_after_s))
 
     async def read(self, query: str, stale_after_s: float, now_s: float) -> Reading:
         """The one number that a query answers now, from samples that are fresh enough; asked once for each `now_s`.
@@ -137,6 +132,7 @@ class PrometheusMetrics:
             return check
         if not check.selectors:
             return None
+        asked_s = self._clock()
         ages = await self._ages.ask(Question(query, stale_after_s), now_s)
         if isinstance(ages, Unknown):
             return Unknown(Reason.METRIC_ERROR, f"the age of the samples is not known: {ages.message}")
@@ -145,7 +141,7 @@ class PrometheusMetrics:
             return age_s
         self._forget_ended(now_s)
         lasts_s = (stale_after_s - age_s) * _spread(_group_key(query)) if check.lasts else 0.0
-        self._fresh[query, stale_after_s] = _Period(now_s, now_s + lasts_s, age_s)
+        self._fresh[query, stale_after_s] = _Period(now_s, now_s + lasts_s, asked_s - age_s)
         return None
 
     def _forget_ended(self, now_s: float) -> None:
@@ -157,11 +153,11 @@ class PrometheusMetrics:
 
 @dataclass(frozen=True)
 class _Period:
-    """When samples are known to be young enough, and the age of the newest when that was found out."""
+    """When samples are known to be young enough, and when the newest was taken."""
 
     since_s: float
     until_s: float
-    age_s: float
+    newest_at_s: float
 
 
 def _group_key(query: str) -> str:

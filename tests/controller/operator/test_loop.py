@@ -158,6 +158,36 @@ def test_a_slow_source_holds_up_nobody_else(monkeypatch):
     assert stage.decisions("slow") == []
 
 
+def test_a_tick_that_ends_late_lets_nothing_go_that_a_later_one_has_in_hand(monkeypatch):
+    monkeypatch.setattr("controller.operator.loop.PATIENCE_S", 0.01)
+    in_hand: list[bool] = []
+
+    async def story(stage):
+        answers = {"slow": asyncio.Event(), "web": asyncio.Event()}
+        real_demand = stage.world.demand
+
+        async def demand(target, now_s):
+            await answers[target.resource.name].wait()
+            return await real_demand(target, now_s)
+
+        stage.world.demand = demand
+        for name in answers:
+            stage.add(name)
+        answers["web"].set()
+        await stage.pass_s(INTERVAL_S)  # web's is there, slow's is waited for
+        answers["web"].clear()
+        await stage.pass_s(INTERVAL_S)
+        answers["slow"].set()
+        await asyncio.sleep(0.05)
+        in_hand.extend(stage.policies.get(name).in_hand is not None for name in answers)
+        answers["web"].set()
+        await asyncio.sleep(0.05)
+
+    stage = play(story)
+    assert in_hand == [False, True]
+    assert (len(stage.decisions("slow")), len(stage.decisions("web"))) == (1, 2)
+
+
 def test_an_edit_while_a_decision_is_in_hand_voids_it():
     async def story(stage):
         stage.add()

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from controller.operator.schedule import BEHIND_SCRAPE_S, Schedule
+from controller.operator.schedule import BEHIND_SCRAPE_S, STAYS_FOR, Schedule
 
 
 def a_schedule(**members):
@@ -49,11 +49,24 @@ def test_a_beat_moves_behind_the_scrape_by_coming_sooner():
 
 
 def test_members_that_are_scraped_at_different_times_move_their_beat_once():
+    """Told in parts, as a tick's outcomes come: each part wants another point."""
     schedule = a_schedule(**{f"m{k}": ("g", 15) for k in range(100)})
     before_s = schedule.next_s(99.0)
     for _ in range(3):
-        schedule.follow({f"m{k}": before_s - 15.0 + k * 0.1 for k in range(100)})
-    assert schedule.next_s(99.0) == pytest.approx(before_s - 15.0 + 9.9 + BEHIND_SCRAPE_S)
+        for part in range(0, 100, 20):
+            schedule.follow({f"m{k}": before_s - 15.0 + k * 0.1 for k in range(part, part + 20)})
+    assert schedule.next_s(99.0) == pytest.approx(before_s - 15.0 + 1.9 + BEHIND_SCRAPE_S)
+
+
+def test_a_beat_moves_again_after_a_while():
+    schedule = a_schedule(a=("g", 15))
+    moved = 0
+    for second in range(3600):
+        schedule.due(float(second))
+        before_s = schedule.next_s(0.0)
+        schedule.follow({"a": second * 1.01})  # scrapes whose times run away
+        moved += schedule.next_s(0.0) != before_s
+    assert 3600 / (15 * STAYS_FOR) - 2 <= moved <= 3600 / (15 * STAYS_FOR) + 1
 
 
 def test_a_member_moves_with_its_group_and_leaves_nothing_behind():

@@ -104,10 +104,12 @@ def settings_for(port: int, **wishes: Any) -> PrometheusSettings:
 
 
 @contextlib.asynccontextmanager
-async def metrics_of(port: int, **wishes: Any) -> AsyncIterator[PrometheusMetrics]:
+async def metrics_of(
+    port: int, clock: Callable[[], float] = lambda: 0.0, **wishes: Any
+) -> AsyncIterator[PrometheusMetrics]:
     """The client in front of a server on the loopback."""
     async with PrometheusHttp(settings_for(port, **wishes)) as http:
-        yield PrometheusMetrics(http)
+        yield PrometheusMetrics(http, clock)
 
 
 def free_ports(count: int) -> Sequence[int]:

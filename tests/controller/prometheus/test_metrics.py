@@ -381,7 +381,7 @@ def test_histories_wait_for_each_other_and_readings_do_not_wait_for_them():
 
     async def run():
         async with serving(slow) as port, PrometheusHttp(settings_for(port, most_in_flight=6)) as http:
-            metrics = PrometheusMetrics(http)
+            metrics = PrometheusMetrics(http, lambda: 0.0)
             waiting = [asyncio.create_task(metrics.history(a_target(), 1e6)) for _ in range(12)]
             while under_way < MOST_HISTORIES_IN_FLIGHT:
                 await asyncio.sleep(0.01)
