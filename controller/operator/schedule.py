@@ -17,7 +17,7 @@ BEHIND_SCRAPE_S = 0.7
 LEAST_SHIFT_S = 0.5
 """Closer than this to the wanted point a beat stays where it is."""
 
-STAYS_FOR = 20
+STAYS_FOR = 10
 """Intervals that a beat stays where it has moved to: scrapes keep their times, and where members are scraped at
 different ones, each measurement would move it on, and come sooner for all (chosen)."""
 

@@ -41,20 +41,24 @@ class Question(NamedTuple):
     stale_after_s: float | None = None
 
 
+Asked = tuple[float, Ages | Unknown]
+"""When ages were asked for, on the asker's clock, and the answer."""
+
+
 class Asker:
     """Asks one Prometheus the questions of a tick."""
 
-    def __init__(self, http: PrometheusHttp) -> None:
-        self._http = http
+    def __init__(self, http: PrometheusHttp, clock: Callable[[], float]) -> None:
+        self._http, self._clock = http, clock
         self._alone_until_s: dict[str, float] = {}
 
     def readings(self, questions: Sequence[Question], now_s: float) -> Sequence[Parcel[Question, Reading]]:
         """Ask for the numbers."""
         return [(parcel, self._ask_readings(parcel, now_s)) for parcel in self._parcels(questions, 1, now_s)]
 
-    def ages(self, questions: Sequence[Question], now_s: float) -> Sequence[Parcel[Question, Ages | Unknown]]:
-        """Ask for the ages of the newest samples behind queries that read some."""
-        return [(parcel, self._ask_ages(parcel, now_s)) for parcel in self._parcels(questions, None, now_s)]
+    def ages(self, questions: Sequence[Question], now_s: float) -> Sequence[Parcel[Question, Asked]]:
+        """Ask for the ages of the newest samples behind queries that read some, and say when they were that."""
+        return [(parcel, self._timed_ages(parcel, now_s)) for parcel in self._parcels(questions, None, now_s)]
 
     def _parcels(self, questions: Sequence[Question], rows: int | None, now_s: float) -> Iterator[list[Question]]:
         """Questions that share a query; `rows`: how many its answer has for each, None for one a selector."""
@@ -74,6 +78,10 @@ class Asker:
         shared = _shared(questions)
         found = await self._rows(shared.text, shared.split.labels, parse_readings)
         return await self._dealt(questions, shared, found, self._reading, now_s)
+
+    async def _timed_ages(self, questions: Sequence[Question], now_s: float) -> Sequence[Asked]:
+        asked_s = self._clock()
+        return [(asked_s, ages) for ages in await self._ask_ages(questions, now_s)]
 
     async def _ask_ages(self, questions: Sequence[Question], now_s: float) -> Sequence[Ages | Unknown]:
         if len(questions) == 1:

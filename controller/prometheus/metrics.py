@@ -38,8 +38,8 @@ class PrometheusMetrics:
 
     def __init__(self, http: PrometheusHttp, clock: Callable[[], float]) -> None:
         """`clock`: the one that `now_s` is read from; a tick's questions are asked some time after its `now_s`."""
-        self._http, self._clock = http, clock
-        asker = Asker(http)
+        self._http = http
+        asker = Asker(http, clock)
         self._readings = OncePerTick(asker.readings)
         self._ages = OncePerTick(asker.ages)
         self._fresh: dict[tuple[str, float], _Period] = {}
@@ -132,8 +132,7 @@ class PrometheusMetrics:
             return check
         if not check.selectors:
             return None
-        asked_s = self._clock()
-        ages = await self._ages.ask(Question(query, stale_after_s), now_s)
+        asked_s, ages = await self._ages.ask(Question(query, stale_after_s), now_s)
         if isinstance(ages, Unknown):
             return Unknown(Reason.METRIC_ERROR, f"the age of the samples is not known: {ages.message}")
         age_s = oldest_s(check, ages, stale_after_s)
