@@ -224,7 +224,14 @@ class Operator:
             )
 
         return [
-            Kept("forescale.dev", "v1alpha1", "scalingpolicies", self.policies.known, self.policies.keep),
+            Kept(
+                "forescale.dev",
+                "v1alpha1",
+                "scalingpolicies",
+                self.policies.known,
+                self.policies.keep,
+                on_untold=self.watch.begin_anew,
+            ),
             workloads("Deployment", "deployments"),
             workloads("StatefulSet", "statefulsets"),
             rivals("forescale.dev", "v1alpha1", "scalingpolicies", KIND),
@@ -250,6 +257,8 @@ class Operator:
             recall(care.target, care.status, self.clock)
 
     def _leave(self, care: Care, target: Target | None) -> None:
+        if not self.policies.known():
+            self.resync.soon()
         self.loop.leave(care)
         self.reports.forget(care)
         if target is not None:

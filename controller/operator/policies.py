@@ -62,6 +62,8 @@ class Policies:
         self._now_s = now_s
         self._cares: dict[str, Care] = {}
         self._uids: dict[tuple[str, str], str] = {}
+        self._going: set[str] = set()
+        """Uids of those that are asked to go, and kept by a finalizer."""
         self.on_change: Callable[[Care], None] = lambda care: None
         self.on_gone: Callable[[Care, Target | None], None] = lambda care, target: None
 
@@ -80,13 +82,14 @@ class Policies:
         return self._cares.get(self._uids.get((namespace, name), ""))
 
     def known(self) -> frozenset[str]:
-        """The uids of all, for `keep`."""
-        return frozenset(self._cares)
+        """The uids of all that was told of and exists, for `keep`."""
+        return frozenset(self._cares) | self._going
 
     def note(self, event: str | None, body: Mapping[str, Any]) -> None:
         """Take in an event of the watch: None for a body that was listed, or ADDED, MODIFIED, DELETED."""
         metadata = body["metadata"]
         if event == "DELETED" or metadata.get("deletionTimestamp"):
+            (self._going.discard if event == "DELETED" else self._going.add)(metadata["uid"])
             self._give_up(metadata["uid"])
             return
         care = self._cares.get(metadata["uid"])
@@ -104,7 +107,9 @@ class Policies:
 
         `known_before`: `known` as it was before the listing, as what came while it was made is not in it.
         """
-        for uid in (frozenset(known_before) - listed.keys()) & self._cares.keys():
+        gone = frozenset(known_before) - listed.keys()
+        self._going -= gone
+        for uid in gone & self._cares.keys():
             log.warning("policy %s/%s is gone, and no event said so", self._cares[uid].namespace, self._cares[uid].name)
             self._give_up(uid)
 

@@ -1,6 +1,7 @@
 """The full listings now and then that find what no watch told: objects deleted while a watch was away.
 
-A watch that begins anew lists what there is; what is gone it cannot list. Only names are asked for.
+A watch that begins anew lists what there is; what is gone it cannot list. And where what is there is never told of, the
+watch is not one: kopf can miss a definition that comes back. Only names are asked for.
 """
 
 import asyncio
@@ -19,7 +20,11 @@ RESYNC_S = 300.0
 is no longer there; a kind in so long is no load."""
 
 RETRY_S = 30.0
-"""After one that was not answered (chosen): until the first, a missing target is taken for one not told of yet."""
+"""After one that was not answered, until when a missing target may be taken for one not told of yet; after one that
+listed what was not told of; and while there is nothing to serve, whose definition may just have come (chosen)."""
+
+UNTOLD_S = 60.0
+"""How long a watch may take to tell anything of what is listed (chosen: kopf tells of 5,000 policies within 20 s)."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,9 @@ class Kept:
     """The uids that are kept."""
     keep: Callable[[Mapping[str, str], Collection[str]], None]
     """Takes what was listed, uid to namespace/name, and what was known before."""
+    on_untold: Callable[[], None] | None = None
+    """Hears that of what was listed nothing was told for `UNTOLD_S`. Who has it, keeps all that is told, and is what
+    all else is for."""
 
 
 class Resync:
@@ -41,7 +49,10 @@ class Resync:
     def __init__(self, api: KubeApi, kept: Sequence[Kept], namespaces: Sequence[str]) -> None:
         self._api, self._kept, self._namespaces = api, kept, namespaces
         self._wanted = asyncio.Event()
-        self._unanswered = False
+        self._early = False
+        """Whether the next listing comes early."""
+        self._untold: frozenset[str] = frozenset()
+        self._untold_since_s = 0.0
 
     def soon(self) -> None:
         """Have the next listing come now: a watch has begun anew, and what was deleted before that it does not tell."""
@@ -52,11 +63,11 @@ class Resync:
         cancelled."""
         while True:
             self._wanted.clear()
-            self._unanswered = False
+            self._early = False
             for kept in self._kept:
                 await self._compare(kept)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wanted.wait(), RETRY_S if self._unanswered else RESYNC_S)
+                await asyncio.wait_for(self._wanted.wait(), RETRY_S if self._early else RESYNC_S)
 
     async def _compare(self, kept: Kept) -> None:
         known = kept.known()
@@ -66,6 +77,20 @@ class Resync:
             known = frozenset()
         if any(listing is not None for listing in listings):
             kept.keep(listed, known)
+        if kept.on_untold is not None:
+            untold = frozenset(listed) - frozenset(kept.known())
+            self._early |= bool(untold) or not kept.known()
+            self._look_at(untold, kept.on_untold)
+
+    def _look_at(self, untold: frozenset[str], on_untold: Callable[[], None]) -> None:
+        """A watch that is slow tells some of it meanwhile."""
+        now_s = asyncio.get_running_loop().time()
+        if not self._untold or not self._untold <= untold:
+            self._untold, self._untold_since_s = untold, now_s
+        elif now_s - self._untold_since_s >= UNTOLD_S:
+            log.warning("%d objects are listed that no watch tells of: it begins anew", len(untold))
+            self._untold = frozenset()
+            on_untold()
 
     def _places(self, kept: Kept) -> list[str]:
         root = f"/apis/{kept.group}/{kept.version}"
@@ -78,6 +103,6 @@ class Resync:
         except ApiError as error:
             if error.code == 404:  # the kind is gone, and all of it
                 return {}
-            self._unanswered |= error.code != 403  # which only people change
+            self._early |= error.code != 403  # which only people change
             log.warning("no listing of %s: %s", kept.plural, error)
             return None

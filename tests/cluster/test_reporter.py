@@ -1,7 +1,6 @@
 """Statuses and events on a real API server: all of them fit, a hold writes nothing, and people can read them."""
 
 import asyncio
-import json
 import time
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -217,8 +216,8 @@ def test_get_reads_well(space):
         assert space.request("PATCH", f"{SPACE}/{name}/status", body, MERGE).code == 200
     printed = space.kubectl("get", "sp", *shown, "--namespace=reports", "--output=wide").stdout
     rows = {row[0]: row[1:] for row in map(str.split, printed.splitlines())}
-    assert rows["web"][4:8] == ["6", "6", "Add", '["BelowBand"]']
-    assert rows["shadow"][1:8] == ["Shadow", "1", "60", "4", "6", "Add", '["BelowBand"]']
-    assert rows["blind"][4:9] == ["4", "4", "Hold", '["MetricEmpty"]', "5"]
+    assert rows["web"][4:8] == ["6", "6", "Add", "BelowBand"]
+    assert rows["shadow"][1:8] == ["Shadow", "1", "60", "4", "6", "Add", "BelowBand"]
+    assert rows["blind"][4:9] == ["4", "4", "Hold", "MetricEmpty", "5"]
     assert rows["gone"][4] == "False"  # neither sizes nor a decision
-    assert json.loads(rows["at-max"][7]) == ["BelowBand", "TooManyReplicas"]
+    assert rows["at-max"][7] == "TooManyReplicas"

@@ -48,7 +48,7 @@ def watching(cluster, story):
         watch = Watch([Watched("forescale.dev", "v1alpha1", "scalingpolicies", told.note)], access)
         watch.start()
         try:
-            await story(told)
+            await story(told, watch)
         finally:
             await watch.stop()
         assert not watch.is_running()
@@ -66,7 +66,7 @@ def test_events_are_told_and_a_killed_api_server_ends_nothing(own_cluster):
     cluster = own_cluster
     make(cluster, "listed")
 
-    async def story(told):
+    async def story(told, watch):
         await told.until("listed", None)
         make(cluster, "added")
         await told.until("added", "ADDED")
@@ -81,11 +81,23 @@ def test_events_are_told_and_a_killed_api_server_ends_nothing(own_cluster):
     watching(cluster, story)
 
 
+def test_begun_anew_it_lists_everything_again(own_cluster):
+    make(own_cluster, "twice")
+
+    async def story(told, watch):
+        await told.until("twice", None)
+        told.events.clear()
+        watch.begin_anew()
+        await told.until("twice", None)
+
+    watching(own_cluster, story)
+
+
 def test_nothing_is_written_on_what_is_watched(own_cluster):
     cluster = own_cluster
     make(cluster, "untouched")
 
-    async def story(told):
+    async def story(told, watch):
         await told.until("untouched", None)
         await asyncio.sleep(2)
 

@@ -92,6 +92,19 @@ def test_a_body_that_cannot_be_read_is_kept_as_its_problem(policies):
     assert care.problem == ""
 
 
+@pytest.mark.parametrize("how", ["DELETED", "unlisted"])
+def test_what_is_asked_to_go_was_told_of_as_long_as_it_exists(policies, how):
+    going = a_body()
+    going["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    policies.note(None, going)
+    assert policies.known() == {"u1"}
+    if how == "DELETED":
+        policies.note("DELETED", going)
+    else:
+        policies.keep({}, {"u1"})
+    assert policies.known() == frozenset()
+
+
 @pytest.mark.parametrize("how", ["DELETED", "deletionTimestamp", "unlisted"])
 def test_a_deleted_policy_is_given_up_and_its_decision_in_hand_void(policies, how):
     policies.note(None, a_body())

@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 
 import pytest
 
@@ -49,6 +50,46 @@ def test_a_watch_that_began_anew_need_not_wait_for_the_next_listing():
 def test_while_a_namespace_cannot_be_listed_nobody_is_given_up_and_the_others_are_known(code):
     told = kept_after(Listings(one={"a": "one/x"}, two=code), {"a", "b"})
     assert told == [({"a": "one/x"}, frozenset())] * 2
+
+
+def looks_after(monkeypatch, listings, known, untold_s=0.0):
+    """How many times the watch was begun anew; and whether all listings were asked for, one soon after the other."""
+    monkeypatch.setattr("controller.operator.resync.RETRY_S", 0.0)
+    monkeypatch.setattr("controller.operator.resync.UNTOLD_S", untold_s)
+    begun, asked = [], iter(listings)
+
+    class Api:
+        async def list_names(self, path):
+            return dict.fromkeys(next(asked), "one/x")
+
+    async def run():
+        kept = Kept("g", "v1", "things", lambda: known, lambda *_: None, on_untold=lambda: begun.append(True))
+        with contextlib.suppress(TimeoutError, StopAsyncIteration, RuntimeError):
+            await asyncio.wait_for(Resync(Api(), [kept], ()).run(), 0.2)  # type: ignore[arg-type]
+
+    asyncio.run(run())
+    return len(begun), next(asked, None) is None
+
+
+@pytest.mark.parametrize(
+    ("listings", "begun"),
+    [
+        pytest.param(["ab", "ab", "ab", "ab"], 2, id="never told"),
+        pytest.param(["abc", "abd", "a"], 0, id="told slowly"),
+        pytest.param(["ab", "abc", "ac"], 1, id="others come meanwhile"),
+    ],
+)
+def test_a_watch_that_tells_nothing_of_what_is_there_is_begun_anew(monkeypatch, listings, begun):
+    assert looks_after(monkeypatch, listings, frozenset("a")) == (begun, True)
+
+
+def test_a_watch_is_given_time_to_tell(monkeypatch):
+    assert looks_after(monkeypatch, ["ab", "ab", "ab"], frozenset("a"), untold_s=60.0) == (0, True)
+
+
+def test_where_there_is_nothing_it_is_looked_at_often_and_else_not(monkeypatch):
+    assert looks_after(monkeypatch, ["", "", ""], frozenset()) == (0, True)
+    assert looks_after(monkeypatch, ["a", "a", "a"], frozenset("a")) == (0, False)
 
 
 def test_a_kind_that_is_gone_takes_all_with_it():
