@@ -49,7 +49,7 @@ CALM_S = 20.0
 
 ADOPTED_WITHIN_S = 600.0
 REMEMBERED_WITHIN_S = 1800.0
-"""The memories of 5,000 days take some ten minutes."""
+"""The memories of 5,000 days take a quarter of an hour."""
 
 LOOK_EVERY_S = 1.0
 """Between two looks at the adoption of 1,000, each of which costs who is looked at; of more as much longer."""
