@@ -162,13 +162,18 @@ def deployment_rolls(spec: Mapping[str, Any], status: Mapping[str, Any]) -> bool
     Pods of an older template are left, or the controller says that the newest has not run everywhere yet. A rollout
     past its deadline has failed and is over. A template that the controller has not seen yet has moved no pod.
 
-    Source: https://github.com/kubernetes/kubectl/blob/v0.37.2/pkg/polymorphichelpers/rollout_status.go
+    With strategy Recreate it is in progress also while no pod is ready, whatever the reason: if the controller's note
+    of the new ReplicaSet meets a conflict, it never makes another (getNewReplicaSet), and the sum of zero old and zero
+    new pods is a complete Deployment to it (syncRolloutStatus), with a load that has gone down since nobody serves.
+
+    Sources: https://github.com/kubernetes/kubectl/blob/v0.37.2/pkg/polymorphichelpers/rollout_status.go
+    https://github.com/kubernetes/kubernetes/blob/v1.37.2/pkg/controller/deployment/sync.go
     """
     conditions = status.get("conditions") or ()
     progress = next((each.get("reason") for each in conditions if each["type"] == "Progressing"), None)
     if progress == DEADLINE_EXCEEDED:
         return False
-    return progress in ROLLING or _old_pods(status) > 0
+    return progress in ROLLING or _old_pods(status) > 0 or _is_recreated(spec, status)
 
 
 def stateful_set_rolls(spec: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
@@ -195,6 +200,11 @@ def _expression(requirement: Mapping[str, Any]) -> str:
         "DoesNotExist": f"!{label}",
     }
     return forms[requirement["operator"]]
+
+
+def _is_recreated(spec: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
+    strategy = (spec.get("strategy") or {}).get("type")
+    return strategy == "Recreate" and spec.get("replicas", 1) > 0 and not status.get("readyReplicas")
 
 
 def _old_pods(status: Mapping[str, Any]) -> int:

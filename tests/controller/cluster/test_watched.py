@@ -49,6 +49,23 @@ def test_a_deployment_rolls_out_while_kubectl_would_wait_but_not_when_it_is_scal
 
 
 @pytest.mark.parametrize(
+    ("strategy", "replicas", "ready", "rollout"),
+    [
+        pytest.param("Recreate", 3, 0, True, id="none-is-left"),
+        pytest.param("Recreate", 3, 1, False, id="the-first-serves"),
+        pytest.param("Recreate", 0, 0, False, id="none-is-wanted"),
+        pytest.param("RollingUpdate", 3, 0, False, id="none-is-ready-but-all-were-never-removed"),
+    ],
+)
+def test_pods_that_are_all_recreated_are_a_rollout_also_where_the_controller_forgot_to_say(
+    strategy, replicas, ready, rollout
+):
+    body = a_deployment(replicas=replicas, spec={"strategy": {"type": strategy}})
+    body["status"] = {"readyReplicas": ready} | progressing("NewReplicaSetAvailable")
+    assert read_workload(body).rollout is rollout
+
+
+@pytest.mark.parametrize(
     ("status", "strategy", "rollout"),
     [
         pytest.param({}, {}, False, id="settled"),
