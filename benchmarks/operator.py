@@ -9,6 +9,7 @@ A lag counts from the scrape that brought the change, the sample's own timestamp
 
 import argparse
 import json
+import math
 import os
 import signal
 import statistics
@@ -246,7 +247,7 @@ class _Bout:
 
     def _scraped_s(self, name: str, began_s: float) -> float:
         """When the first sample after a step was taken: raw samples carry the time of their scrape."""
-        query = f'queue_length{{namespace="{NAMESPACE}",app="{name}"}}[{time.time() - began_s:.0f}s]'
+        query = f'queue_length{{namespace="{NAMESPACE}",app="{name}"}}[{math.ceil(time.time() - began_s)}s]'
         answer = ask(self.own.scene.prometheus.port, None, "GET", f"/api/v1/query?{urlencode({'query': query})}")
         (series,) = answer.body["data"]["result"]
         return min(float(at_s) for at_s, value in series["values"] if float(value) == STEP_RPS)

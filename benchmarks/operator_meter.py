@@ -141,8 +141,8 @@ class ScaleWatch:
     def __init__(self, cluster: Cluster) -> None:
         listed = cluster.request("GET", DEPLOYMENTS).body
         self.sizes = {item["metadata"]["name"]: item["spec"]["replicas"] for item in listed["items"]}
-        self.changed_s: dict[str, float] = {}
-        """Unix time of the latest change."""
+        self.changed_s: dict[str, list[float]] = {}
+        """Unix times of all changes, in order."""
         query = f"watch=1&resourceVersion={listed['metadata']['resourceVersion']}&timeoutSeconds={WATCH_S}"
         self._connection = http.client.HTTPSConnection("127.0.0.1", cluster.port, context=cluster.tls)
         self._connection.request("GET", f"{DEPLOYMENTS}?{query}")
@@ -150,8 +150,9 @@ class ScaleWatch:
         threading.Thread(target=self._follow, daemon=True).start()
 
     def since(self, begin_s: float, names: Sequence[str]) -> dict[str, float]:
-        """Of these, the ones that changed since a moment, and when."""
-        return {name: self.changed_s[name] for name in names if self.changed_s.get(name, -math.inf) >= begin_s}
+        """Of these, the ones that changed since a moment, and when first."""
+        since = {name: [at_s for at_s in self.changed_s.get(name, ()) if at_s >= begin_s] for name in names}
+        return {name: changes_s[0] for name, changes_s in since.items() if changes_s}
 
     def _follow(self) -> None:
         """Until the API server ends; the thread is a daemon, as nobody else can wake it."""
@@ -160,6 +161,7 @@ class ScaleWatch:
                 now_s, item = time.time(), json.loads(line)["object"]
                 name, replicas = item["metadata"]["name"], item.get("spec", {}).get("replicas")
                 if replicas != self.sizes.get(name):
-                    self.sizes[name], self.changed_s[name] = replicas, now_s
+                    self.sizes[name] = replicas
+                    self.changed_s.setdefault(name, []).append(now_s)
         except (OSError, ValueError, http.client.HTTPException):
             return

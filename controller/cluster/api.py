@@ -22,7 +22,7 @@ import aiohttp
 from controller.cluster.api_access import ApiSettings, Login, log_in
 from controller.cluster.api_answer import ApiError, answer_of, connection_failure
 from controller.cluster.api_path import is_safe, resource_of
-from controller.cluster.pace import Pace, ShedError
+from controller.cluster.pace import Pace, ShedError, Turn
 from scaling.errors import InputError
 
 __all__ = ["ApiError", "ApiSettings", "KubeApi", "Watcher"]
@@ -36,6 +36,9 @@ JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
 NAMES_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 NO_QUERY: Mapping[str, str] = MappingProxyType({})
+
+TELLING = frozenset({"scalingpolicies/status", "events"})
+"""What is written for people: it waits for what changes something."""
 
 MOST_TRIES = 5
 """Of a call that is asked to come back; at a second each they fit the deadline (chosen; client-go has ten)."""
@@ -63,8 +66,10 @@ class _Request:
     accept: str = JSON
 
     @property
-    def is_write(self) -> bool:
-        return self.verb != "GET"
+    def turn(self) -> Turn:
+        if self.verb == "GET":
+            return Turn.READ
+        return Turn.TELL if resource_of(self.path) in TELLING else Turn.CHANGE
 
     @property
     def target(self) -> str:
@@ -171,7 +176,7 @@ class KubeApi:
             except ApiError as error:
                 if error.code is None or error.retry_after_s is None:
                     raise
-                self._pace.pause(request.is_write, error.retry_after_s)
+                self._pace.pause(request.turn, error.retry_after_s)
                 if tries == MOST_TRIES or time.monotonic() + error.retry_after_s > until_s:
                     raise
 
@@ -188,7 +193,7 @@ class KubeApi:
     async def _login_in_turn(self, request: _Request, until_s: float) -> Login:
         began_s = time.monotonic()
         try:
-            await self._pace.turn(request.is_write, until_s)
+            await self._pace.turn(request.turn, until_s)
         except asyncio.CancelledError:  # the deadline, as a rule
             self._watch(request, "Throttled", began_s)
             raise

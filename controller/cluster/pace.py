@@ -1,14 +1,25 @@
-"""How many requests the API server gets from us, and who goes first: a token bucket with two queues.
+"""How many requests the API server gets from us, and who goes first: a token bucket with a queue for each kind.
 
-Reads wait while a write waits. What a request is, and when to ask again, is left to `api.py`.
+What a request is, and when to ask again, is left to `api.py`.
 """
 
 import asyncio
 import time
 from collections import deque
+from enum import IntEnum
 
 SHORTEST_WAIT_S = 0.001
 """So that a rounded-off token does not make the timer spin (chosen)."""
+
+
+class Turn(IntEnum):
+    """What a request is for, first those who go first."""
+
+    CHANGE = 0
+    """Of replicas, or of who leads."""
+    READ = 1
+    TELL = 2
+    """Statuses and events; they leave what a second brings to those before them, who come in bursts."""
 
 
 class ShedError(Exception):
@@ -25,19 +36,20 @@ class Pace:
     def __init__(self, requests_per_s: float, burst: int) -> None:
         self._requests_per_s = requests_per_s
         self._burst = burst
+        self._needs = {Turn.CHANGE: 1.0, Turn.READ: 1.0, Turn.TELL: 1 + min(burst - 1, requests_per_s)}
         self._tokens = float(burst)
         self._filled_s = time.monotonic()
-        self._opens_s = {True: 0.0, False: 0.0}  # for writes and for reads
-        self._waiting: dict[bool, deque[asyncio.Future[None]]] = {True: deque(), False: deque()}
+        self._opens_s = dict.fromkeys(Turn, 0.0)
+        self._waiting: dict[Turn, deque[asyncio.Future[None]]] = {kind: deque() for kind in Turn}
         self._alarm: asyncio.TimerHandle | None = None
 
-    async def turn(self, is_write: bool, until_s: float) -> None:
+    async def turn(self, kind: Turn, until_s: float) -> None:
         """Wait for a token; ShedError at once if a pause lasts beyond `until_s` on the monotonic clock."""
-        left_s = self._opens_s[is_write] - time.monotonic()
-        if self._opens_s[is_write] > until_s:
+        left_s = self._opens_s[kind] - time.monotonic()
+        if self._opens_s[kind] > until_s:
             raise ShedError(left_s)
         turn = asyncio.get_running_loop().create_future()
-        self._waiting[is_write].append(turn)
+        self._waiting[kind].append(turn)
         self._serve()
         try:
             await turn
@@ -47,16 +59,17 @@ class Pace:
                 self._serve()
             raise
 
-    def pause(self, is_write: bool, seconds: float) -> None:
-        """Nothing goes out for so long, and what the bucket held is gone.
+    def pause(self, refused: Turn, seconds: float) -> None:
+        """Nothing of this kind or behind it goes out for so long, and what the bucket held is gone.
 
-        A read that was refused silences reads only: the server may still have room for a write.
+        For what goes before it the server may still have room.
         """
         now_s = time.monotonic()
-        for kind in {False, is_write}:
-            self._opens_s[kind] = max(self._opens_s[kind], now_s + seconds)
+        for kind in Turn:
+            if kind >= refused:
+                self._opens_s[kind] = max(self._opens_s[kind], now_s + seconds)
         self._tokens = 0.0
-        self._filled_s = max(now_s, self._opens_s[True])
+        self._filled_s = max(now_s, self._opens_s[Turn.CHANGE])
         self._serve()
 
     def close(self) -> None:
@@ -66,14 +79,13 @@ class Pace:
             self._alarm = None
 
     def _serve(self) -> None:
-        """Hand out what there is, to writes first, and come back when there is more."""
+        """Hand out what there is, and come back when there is more."""
         now_s = time.monotonic()
         grown = max(0.0, now_s - self._filled_s) * self._requests_per_s
         self._tokens = min(self._burst, self._tokens + grown)
         self._filled_s = max(now_s, self._filled_s)
-        for is_write in (True, False):
-            turns = self._waiting[is_write]
-            while turns and self._tokens >= 1 and self._opens_s[is_write] <= now_s:
+        for kind, turns in self._waiting.items():
+            while turns and self._tokens >= self._needs[kind] and self._opens_s[kind] <= now_s:
                 turn = turns.popleft()
                 if not turn.done():  # its call has not given up
                     turn.set_result(None)
@@ -82,8 +94,11 @@ class Pace:
 
     def _wake_later(self, now_s: float) -> None:
         self.close()
-        opens_s = [self._opens_s[is_write] for is_write, turns in self._waiting.items() if turns]
-        if opens_s:
-            filled_s = self._filled_s + max(0.0, 1 - self._tokens) / self._requests_per_s
-            wait_s = max(SHORTEST_WAIT_S, max(min(opens_s), filled_s) - now_s)
+        ready_s = [self._ready_s(kind) for kind, turns in self._waiting.items() if turns]
+        if ready_s:
+            wait_s = max(SHORTEST_WAIT_S, min(ready_s) - now_s)
             self._alarm = asyncio.get_running_loop().call_later(wait_s, self._serve)
+
+    def _ready_s(self, kind: Turn) -> float:
+        filled_s = self._filled_s + max(0.0, self._needs[kind] - self._tokens) / self._requests_per_s
+        return max(self._opens_s[kind], filled_s)

@@ -24,7 +24,7 @@ from controller.reconcile import Outcome
 log = logging.getLogger(__name__)
 
 MOST_IN_FLIGHT = 4
-"""Writes at a time, which is also how many a change of replicas may have to wait behind for its turn (chosen)."""
+"""Writes at a time (chosen)."""
 
 MOST_EVENTS_WAITING = 200
 """Of more the oldest are dropped: events are news (chosen)."""

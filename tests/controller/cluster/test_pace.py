@@ -3,40 +3,68 @@ import math
 
 import pytest
 
-from controller.cluster.pace import Pace, ShedError
+from controller.cluster.pace import Pace, ShedError, Turn
 
+CHANGE, READ, TELL = Turn
 EVER = math.inf
 
 
 async def in_order(pace, *wishes):
-    """Who got a turn when, asked for in the order of the wishes (True: a write)."""
+    """Who got a turn when, asked for in the order of the wishes."""
     order = []
 
-    async def wait(place, is_write):
-        await pace.turn(is_write, EVER)
+    async def wait(place, kind):
+        await pace.turn(kind, EVER)
         order.append(place)
 
     async with asyncio.TaskGroup() as group:
-        for place, is_write in enumerate(wishes):
-            group.create_task(wait(place, is_write))
+        for place, kind in enumerate(wishes):
+            group.create_task(wait(place, kind))
     return order
 
 
-def test_what_was_saved_goes_out_as_it_comes_and_then_writes_go_first():
+def test_what_was_saved_goes_out_as_it_comes_and_then_changes_go_first():
     async def run():
-        return await in_order(Pace(requests_per_s=500, burst=2), False, False, False, False, True, True, False)
+        return await in_order(Pace(requests_per_s=500, burst=2), READ, READ, TELL, READ, CHANGE, CHANGE, READ)
 
-    assert asyncio.run(run()) == [0, 1, 4, 5, 2, 3, 6]
+    assert asyncio.run(run()) == [0, 1, 4, 5, 3, 6, 2]
+
+
+def test_what_is_told_leaves_what_a_second_brings_to_changes_and_reads():
+    async def run():
+        pace = Pace(requests_per_s=20, burst=30)
+        told = [asyncio.create_task(pace.turn(TELL, EVER)) for _ in range(30)]
+        await asyncio.sleep(0)
+        assert sum(each.done() for each in told) == 10
+        changes = [asyncio.create_task(pace.turn(kind, EVER)) for kind in (CHANGE, READ) for _ in range(10)]
+        await asyncio.sleep(0)
+        assert all(each.done() for each in changes)
+        for each in told:
+            each.cancel()
+        pace.close()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(("requests_per_s", "burst"), [(500, 1), (500, 2), (50, 30), (500, 1000)])
+def test_what_is_told_has_its_turn_at_any_pace(requests_per_s, burst):
+    async def run():
+        pace = Pace(requests_per_s, burst)
+        pace.pause(CHANGE, 0.0)
+        async with asyncio.timeout(5):
+            return await in_order(pace, TELL, TELL)
+
+    assert asyncio.run(run()) == [0, 1]
 
 
 def test_who_gives_up_leaves_the_turn_to_the_next():
     async def run():
         pace = Pace(requests_per_s=500, burst=1)
-        await pace.turn(False, EVER)
-        gone = asyncio.create_task(pace.turn(True, EVER))
+        await pace.turn(READ, EVER)
+        gone = asyncio.create_task(pace.turn(CHANGE, EVER))
         await asyncio.sleep(0)
         gone.cancel()
-        return await in_order(pace, False, True)
+        return await in_order(pace, READ, CHANGE)
 
     assert asyncio.run(run()) == [1, 0]
 
@@ -44,32 +72,32 @@ def test_who_gives_up_leaves_the_turn_to_the_next():
 def test_a_turn_that_came_too_late_is_given_back():
     async def run():
         pace = Pace(requests_per_s=0.001, burst=1)
-        await pace.turn(False, EVER)
-        late = asyncio.create_task(pace.turn(False, EVER))
+        await pace.turn(READ, EVER)
+        late = asyncio.create_task(pace.turn(READ, EVER))
         await asyncio.sleep(0)
         pace._tokens = 1.0  # as the refill does after a while
         pace._serve()
         late.cancel()  # between its turn and its going on
-        await asyncio.wait_for(pace.turn(False, EVER), 5)
+        await asyncio.wait_for(pace.turn(READ, EVER), 5)
         pace.close()
 
     asyncio.run(run())
 
 
-def test_a_pause_ends_with_writes_first():
+def test_a_pause_ends_with_changes_first():
     async def run():
         pace = Pace(requests_per_s=500, burst=30)
-        pace.pause(True, 0.02)
-        return await in_order(pace, False, False, True)
+        pace.pause(CHANGE, 0.02)
+        return await in_order(pace, TELL, READ, CHANGE)
 
-    assert asyncio.run(run()) == [2, 0, 1]
+    assert asyncio.run(run()) == [2, 1, 0]
 
 
 def test_a_pause_takes_what_was_saved():
     async def run():
         pace = Pace(requests_per_s=0.001, burst=30)
-        pace.pause(True, 0.0)
-        turn = asyncio.create_task(pace.turn(True, EVER))
+        pace.pause(CHANGE, 0.0)
+        turn = asyncio.create_task(pace.turn(CHANGE, EVER))
         await asyncio.sleep(0.01)
         assert not turn.done()
         turn.cancel()
@@ -78,16 +106,17 @@ def test_a_pause_takes_what_was_saved():
     asyncio.run(run())
 
 
-def test_a_refused_read_silences_reads_alone():
+@pytest.mark.parametrize("refused", Turn)
+def test_who_is_refused_silences_those_behind_and_nobody_before(refused):
     async def run():
-        pace = Pace(requests_per_s=500, burst=30)
-        pace.pause(False, 60)
-        with pytest.raises(ShedError, match="s of the silence"):
-            await pace.turn(False, 0)
-        await pace.turn(True, 0)
-        pace.pause(True, 60)
-        with pytest.raises(ShedError):
-            await pace.turn(True, 0)
+        pace = Pace(requests_per_s=500, burst=2)
+        pace.pause(refused, 60)
+        for kind in Turn:
+            if kind < refused:
+                await pace.turn(kind, 0)
+                continue
+            with pytest.raises(ShedError, match="s of the silence"):
+                await pace.turn(kind, 0)
         pace.close()
 
     asyncio.run(run())
