@@ -37,8 +37,8 @@ MERGE_PATCH = "application/merge-patch+json"
 NAMES_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 NO_QUERY: Mapping[str, str] = MappingProxyType({})
 
-TELLING = frozenset({"scalingpolicies/status", "events"})
-"""What is written for people: it waits for what changes something."""
+TURN_OF = {"scalingpolicies/status": Turn.TELL, "events": Turn.TELL, "pods": Turn.LEARN}
+"""Of what no decision waits for; reads and changes are told apart by their verb."""
 
 MOST_TRIES = 5
 """Of a call that is asked to come back; at a second each they fit the deadline (chosen; client-go has ten)."""
@@ -67,9 +67,7 @@ class _Request:
 
     @property
     def turn(self) -> Turn:
-        if self.verb == "GET":
-            return Turn.READ
-        return Turn.TELL if resource_of(self.path) in TELLING else Turn.CHANGE
+        return TURN_OF.get(resource_of(self.path), Turn.READ if self.verb == "GET" else Turn.CHANGE)
 
     @property
     def target(self) -> str:

@@ -19,7 +19,13 @@ class Turn(IntEnum):
     """Of replicas, or of who leads."""
     READ = 1
     TELL = 2
-    """Statuses and events; they leave what a second brings to those before them, who come in bursts."""
+    """Statuses and events."""
+    LEARN = 3
+    """What is good to know, as how long pods take to start."""
+
+
+PATIENT = (Turn.TELL, Turn.LEARN)
+"""Nothing waits for them, and they leave what a second brings to those before them, who come in bursts."""
 
 
 class ShedError(Exception):
@@ -36,7 +42,8 @@ class Pace:
     def __init__(self, requests_per_s: float, burst: int) -> None:
         self._requests_per_s = requests_per_s
         self._burst = burst
-        self._needs = {Turn.CHANGE: 1.0, Turn.READ: 1.0, Turn.TELL: 1 + min(burst - 1, requests_per_s)}
+        left = min(burst - 1, requests_per_s)
+        self._needs = {kind: 1 + left if kind in PATIENT else 1.0 for kind in Turn}
         self._tokens = float(burst)
         self._filled_s = time.monotonic()
         self._opens_s = dict.fromkeys(Turn, 0.0)

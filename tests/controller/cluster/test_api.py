@@ -12,6 +12,7 @@ from tests.controller.cluster.api_stub import TOKEN, ApiStub, Said, a_status, ap
 from tests.controller.prometheus.stub import free_ports, raw_serving, serving
 
 THING = "/apis/apps/v1/namespaces/shop/deployments/web/scale"
+POLICY = "/apis/forescale.dev/v1alpha1/namespaces/shop/scalingpolicies/web"
 
 
 def talk(stub, tmp_path, calls, watcher=None, **wishes):
@@ -137,6 +138,27 @@ def test_a_silence_beyond_the_deadline_is_not_waited_for_and_a_refused_read_leav
     assert [verb for verb, _ in stub.asked] == ["GET", "PATCH"]
     scale = "deployments/scale"
     assert seen == [("GET", scale, "429"), ("GET", scale, "Throttled"), ("PATCH", scale, "200")]
+
+
+@pytest.mark.parametrize(
+    "tell",
+    [
+        pytest.param(lambda api: api.patch(f"{POLICY}/status", {}), id="status"),
+        pytest.param(lambda api: api.post("/api/v1/namespaces/shop/events", {}), id="event"),
+    ],
+)
+def test_what_is_only_told_waits_alone_when_it_is_refused(tmp_path, tell):
+    stub = ApiStub([Said(429, headers={"Retry-After": "86400"}), Said()])
+
+    async def calls(api):
+        for _ in range(2):
+            with pytest.raises(ApiError):
+                await tell(api)
+        await patch(api)
+        await get(api)
+
+    talk(stub, tmp_path, calls)
+    assert [verb for verb, _ in stub.asked[1:]] == ["PATCH", "GET"]
 
 
 def test_a_token_that_was_replaced_is_read_again_once_for_all_who_were_refused(tmp_path, monkeypatch):

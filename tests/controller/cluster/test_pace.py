@@ -5,7 +5,7 @@ import pytest
 
 from controller.cluster.pace import Pace, ShedError, Turn
 
-CHANGE, READ, TELL = Turn
+CHANGE, READ, TELL, LEARN = Turn
 EVER = math.inf
 
 
@@ -30,10 +30,11 @@ def test_what_was_saved_goes_out_as_it_comes_and_then_changes_go_first():
     assert asyncio.run(run()) == [0, 1, 4, 5, 3, 6, 2]
 
 
-def test_what_is_told_leaves_what_a_second_brings_to_changes_and_reads():
+@pytest.mark.parametrize("patient", [TELL, LEARN])
+def test_what_is_patient_leaves_what_a_second_brings_to_changes_and_reads(patient):
     async def run():
         pace = Pace(requests_per_s=20, burst=30)
-        told = [asyncio.create_task(pace.turn(TELL, EVER)) for _ in range(30)]
+        told = [asyncio.create_task(pace.turn(patient, EVER)) for _ in range(30)]
         await asyncio.sleep(0)
         assert sum(each.done() for each in told) == 10
         changes = [asyncio.create_task(pace.turn(kind, EVER)) for kind in (CHANGE, READ) for _ in range(10)]
@@ -47,12 +48,12 @@ def test_what_is_told_leaves_what_a_second_brings_to_changes_and_reads():
 
 
 @pytest.mark.parametrize(("requests_per_s", "burst"), [(500, 1), (500, 2), (50, 30), (500, 1000)])
-def test_what_is_told_has_its_turn_at_any_pace(requests_per_s, burst):
+def test_what_is_patient_has_its_turn_at_any_pace(requests_per_s, burst):
     async def run():
         pace = Pace(requests_per_s, burst)
         pace.pause(CHANGE, 0.0)
         async with asyncio.timeout(5):
-            return await in_order(pace, TELL, TELL)
+            return await in_order(pace, TELL, LEARN)
 
     assert asyncio.run(run()) == [0, 1]
 
@@ -88,9 +89,9 @@ def test_a_pause_ends_with_changes_first():
     async def run():
         pace = Pace(requests_per_s=500, burst=30)
         pace.pause(CHANGE, 0.02)
-        return await in_order(pace, TELL, READ, CHANGE)
+        return await in_order(pace, LEARN, TELL, READ, CHANGE)
 
-    assert asyncio.run(run()) == [2, 1, 0]
+    assert asyncio.run(run()) == [3, 2, 1, 0]
 
 
 def test_a_pause_takes_what_was_saved():
