@@ -9,7 +9,7 @@ from typing import TypeVar
 from controller.ports import Ports, Refused, Scale, Target
 from scaling.decide import Request, decide_all
 from scaling.decision import Action, Decision, Reason
-from scaling.observation import Observation, Reading
+from scaling.observation import Observation, Reading, Unknown
 from scaling.policy import Policy
 from scaling.spec import Mode
 
@@ -57,25 +57,33 @@ async def reconcile(targets: Sequence[Target], ports: Ports, policy: Policy, now
 async def in_parts(
     targets: Sequence[Target], ports: Ports, policy: Policy, now_s: float, patience_s: float | None
 ) -> AsyncIterator[list[Outcome]]:
-    """The same, with outcomes as they come: decisions that change nothing before those that wait to be written.
+    """The same, with outcomes as they come: a source that hangs holds up no target but its own.
 
-    Targets that were not read within `patience_s` come last, all together: a source that hangs holds up no others.
+    `patience_s`: how long what has come waits for more to come with it, without end for None.
     """
     reading: set[asyncio.Future[Outcome]] = set()
+    writing: set[asyncio.Future[Outcome]] = set()
     for begun in _batches(targets, READ_AT_ONCE):
         reading |= {asyncio.ensure_future(_gather(target, ports, now_s)) for target in begun}
         await asyncio.sleep(0)
-    writing: list[asyncio.Future[Outcome]] = []
-    while reading:
-        done, reading = await asyncio.wait(reading, timeout=patience_s)
-        patience_s = None
-        for some in _batches([task.result() for task in done], DECIDED_AT_ONCE):
-            decided = _decide(some, policy, now_s)
-            writing += [asyncio.ensure_future(_act(outcome, ports)) for outcome in decided if outcome.acts]
+    while reading or writing:
+        done = await _some(reading | writing, patience_s)
+        if done & writing:
+            yield [task.result() for task in done & writing]
+        for read in _batches([task.result() for task in done & reading], DECIDED_AT_ONCE):
+            decided = _decide(read, policy, now_s)
+            writing |= {asyncio.ensure_future(_act(outcome, ports)) for outcome in decided if outcome.acts}
             yield [outcome for outcome in decided if not outcome.acts]
             await asyncio.sleep(0)  # others have waited for a batch
-    if writing:
-        yield list(await asyncio.gather(*writing))
+        reading, writing = reading - done, writing - done
+
+
+async def _some(pending: set[asyncio.Future[Outcome]], patience_s: float | None) -> set[asyncio.Future[Outcome]]:
+    """What is done of these after a while; when nothing is, whatever comes next."""
+    done, _ = await asyncio.wait(pending, timeout=patience_s)
+    if not done:
+        done, _ = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+    return done
 
 
 READ_AT_ONCE, DECIDED_AT_ONCE = 250, 50
@@ -88,14 +96,24 @@ def _batches(whole: Sequence[T], size: int) -> Iterator[Sequence[T]]:
         yield whole[start : start + size]
 
 
+def unforeseen(target: Target, error: Exception) -> Outcome:
+    """No decision, and why: whatever failed in a way that nobody foresaw, it is this one target's and no other's."""
+    log.error("nothing is known of %s", target.name, exc_info=error)
+    said = f"{type(error).__name__}: {error}"
+    return Outcome(target, Refused("ReadingFailed", said), Unknown(Reason.METRIC_ERROR, said))
+
+
 async def _gather(target: Target, ports: Ports, now_s: float) -> Outcome:
     """Read all at once, so that a source that hangs costs one deadline. What was observed waits in the outcome."""
-    scale, reading, bad_ratio, healthy = await asyncio.gather(
-        ports.workloads.scale(target, now_s),
-        ports.metrics.demand(target, now_s),
-        ports.metrics.bad_ratio(target, now_s),
-        ports.metrics.healthy(target, now_s),
-    )
+    try:
+        scale, reading, bad_ratio, healthy = await asyncio.gather(
+            ports.workloads.scale(target, now_s),
+            ports.metrics.demand(target, now_s),
+            ports.metrics.bad_ratio(target, now_s),
+            ports.metrics.healthy(target, now_s),
+        )
+    except Exception as error:
+        return unforeseen(target, error)
     if isinstance(scale, Refused):
         return Outcome(target, scale, reading)
     holds = (*target.holds, *scale.holds, *(() if healthy else (Reason.UNHEALTHY,)))
@@ -133,5 +151,9 @@ def _request(outcome: Outcome) -> Request:
 async def _act(outcome: Outcome, ports: Ports) -> Outcome:
     assert isinstance(outcome.scale, Scale)
     assert outcome.decision is not None
-    write = await ports.workloads.set_replicas(outcome.target, outcome.scale, outcome.decision.final_replicas)
+    try:
+        write = await ports.workloads.set_replicas(outcome.target, outcome.scale, outcome.decision.final_replicas)
+    except Exception as error:  # nobody foresaw it, and whether replicas were written the next look shows
+        log.exception("no answer to a write of %s", outcome.target.name)
+        write = Refused("WritingFailed", f"{type(error).__name__}: {error}")
     return replace(outcome, write=write)

@@ -15,7 +15,7 @@ from controller.operator.history import Histories
 from controller.operator.policies import Care, Policies
 from controller.operator.schedule import Schedule
 from controller.ports import Ports, Target
-from controller.reconcile import Outcome, in_parts
+from controller.reconcile import Outcome, in_parts, unforeseen
 from controller.windows import wishes_at
 from scaling.decision import Reason
 from scaling.policy import Policy
@@ -23,8 +23,8 @@ from scaling.workload import RECENT_STEPS, STEP_S
 
 log = logging.getLogger(__name__)
 
-PATIENCE_S = 1.0
-"""Policies whose sources take longer are decided on later than the others of a tick (chosen)."""
+PATIENCE_S = 0.2
+"""What was read of a tick waits so long for the rest of it (chosen: what shares a query comes at once)."""
 
 LONGEST_SLEEP_S = 1.0
 STARTING_S = 60.0
@@ -85,12 +85,11 @@ class Loop:
 
     async def _tick(self, due: Sequence[Care], now_s: float) -> None:
         by_policy: dict[str, dict[int, Care]] = {}
-        for care in due:
-            if care.target is not None:
-                care.in_hand = now_s
-                self._prepare(care, care.target, now_s)
-                by_policy.setdefault(care.target.spec.policy_name, {})[id(care.target)] = care
         try:
+            for care in due:
+                care.in_hand = now_s
+                if care.target is not None and self._is_prepared(care, care.target, now_s):
+                    by_policy.setdefault(care.target.spec.policy_name, {})[id(care.target)] = care
             await asyncio.gather(*(self._decide(name, cares, now_s) for name, cares in by_policy.items()))
         except Exception:
             log.exception("a tick of %d policies failed", len(due))
@@ -102,11 +101,21 @@ class Loop:
     async def _decide(self, policy: str, cares: dict[int, Care], now_s: float) -> None:
         targets = [care.target for care in cares.values() if care.target is not None]
         async for outcomes in in_parts(targets, self._ports, self._policy_of(policy), now_s, PATIENCE_S):
-            seen = [(cares[id(outcome.target)], outcome) for outcome in outcomes]
-            for care, outcome in seen:
-                care.looked_s, care.in_hand = now_s, None
-                self._catch_up(care, outcome)
-            self._report(seen, self._clock.now_s() - now_s)
+            self._tell([(cares[id(outcome.target)], outcome) for outcome in outcomes], now_s)
+
+    def _tell(self, seen: Sequence[tuple[Care, Outcome]], now_s: float) -> None:
+        for care, outcome in seen:
+            care.looked_s, care.in_hand = now_s, None
+            self._catch_up(care, outcome)
+        self._report(seen, self._clock.now_s() - now_s)
+
+    def _is_prepared(self, care: Care, target: Target, now_s: float) -> bool:
+        try:
+            self._prepare(care, target, now_s)
+        except Exception as error:
+            self._tell([(care, unforeseen(target, error))], now_s)
+            return False
+        return True
 
     def _prepare(self, care: Care, target: Target, now_s: float) -> None:
         """Set the wishes of this moment, and what stands against a change."""

@@ -154,6 +154,57 @@ def test_a_source_that_hangs_holds_up_no_other_target():
     assert asyncio.run(names_in_parts()) == [["web"], ["slow"]]
 
 
+def test_what_hangs_late_holds_up_neither_a_later_reading_nor_what_is_told_of_a_write():
+    class Late(World):
+        async def demand(self, target, now_s):
+            await asyncio.sleep(delays[target.resource.name])
+            return await super().demand(target, now_s)
+
+    async def names_in_parts():
+        targets = [a_target(name) for name in delays]
+        parts = in_parts(targets, Ports(world, world), RULES["hpa"], 15.0, 0.01)
+        return [outcome.target.resource.name async for part in parts for outcome in part]
+
+    world, delays = Late(), {"web": 0.0, "hangs": 0.4, "late": 0.1}
+    assert asyncio.run(names_in_parts()) == ["web", "late", "hangs"]
+    assert list(world.written) == ["web", "late", "hangs"]
+
+
+@pytest.mark.parametrize("question", ["demand", "bad_ratio", "healthy", "scale"])
+def test_a_source_that_raises_keeps_no_other_target_from_its_decision(question, monkeypatch, caplog):
+    world = World()
+    whole = getattr(world, question)
+
+    async def broken(target, now_s):
+        if target.resource.name == "broken":
+            raise KeyError("uid")
+        return await whole(target, now_s)
+
+    monkeypatch.setattr(world, question, broken)
+    web, api, shop = one_tick(world, a_target(), a_target("broken"), a_target("shop"))
+    assert api.scale == Refused("ReadingFailed", "KeyError: 'uid'")
+    assert (api.decision, api.acts) == (None, False)
+    assert web.changed
+    assert shop.changed
+    assert "nothing is known of shop/broken" in caplog.text
+
+
+def test_a_write_that_raises_is_a_refused_one_and_keeps_no_other_from_its_own(monkeypatch, caplog):
+    world = World()
+    whole = world.set_replicas
+
+    async def broken(target, seen, replicas):
+        if target.resource.name == "broken":
+            raise KeyError("uid")
+        return await whole(target, seen, replicas)
+
+    monkeypatch.setattr(world, "set_replicas", broken)
+    api, web = one_tick(world, a_target("broken"), a_target())
+    assert (api.write, api.changed) == (Refused("WritingFailed", "KeyError: 'uid'"), False)
+    assert web.changed
+    assert "no answer to a write of shop/broken" in caplog.text
+
+
 def test_many_targets_are_taken_in_turns_that_let_others_run(monkeypatch):
     monkeypatch.setattr("controller.reconcile.READ_AT_ONCE", 3)
     monkeypatch.setattr("controller.reconcile.DECIDED_AT_ONCE", 2)

@@ -11,6 +11,7 @@ from controller.operator.loop import Loop
 from controller.operator.policies import Care, Policies
 from controller.ports import Ports, Refused, Scale
 from controller.reconcile import Outcome
+from controller.windows import wishes_at
 from scaling.decision import Action, Reason
 from scaling.observation import Unknown, Value
 from scaling.policy import RULES
@@ -156,6 +157,27 @@ def test_a_slow_source_holds_up_nobody_else(monkeypatch):
     stage = play(story)
     assert len(stage.decisions("web")) == 3
     assert stage.decisions("slow") == []
+
+
+def test_a_calendar_that_cannot_be_read_is_one_policys_trouble(monkeypatch):
+    def wishes(resource, unix_s):
+        if resource.name == "broken":
+            raise OverflowError("date value out of range")
+        return wishes_at(resource, unix_s)
+
+    monkeypatch.setattr("controller.operator.loop.wishes_at", wishes)
+
+    async def story(stage):
+        for name in ("broken", "web"):
+            stage.add(name)
+        for _ in range(2):
+            await stage.pass_s(INTERVAL_S)
+
+    stage = play(story)
+    assert len([decision for decision in stage.decisions("web") if decision]) == 2
+    scales = [outcome.scale for name, outcome in stage.reported if name == "broken"]
+    assert scales == [Refused("ReadingFailed", "OverflowError: date value out of range")] * 2
+    assert stage.policies.named("shop", "broken").in_hand is None
 
 
 def test_a_tick_that_ends_late_lets_nothing_go_that_a_later_one_has_in_hand(monkeypatch):
