@@ -74,13 +74,13 @@ def decide_all(requests: Sequence[Request], policy: Policy, now_s: float) -> lis
 def remember(state: PolicyState, spec: ScalingSpec, demand: Sequence[float], until_s: float, replicas: int) -> None:
     """Rebuild a state from past demand on a grid of `STEP_S` that ended at `until_s`, as a range query gives it.
 
-    A gap in it, NaN, reads as the demand before the gap. `replicas`: asked for now. What only the newest readings
-    decide, headroom and reference, is worked out for the last `REHEARSED_STEPS` alone.
+    A gap in it, NaN, reads as the demand before the gap, or as zero if `empty_is` says so. `replicas`: asked for now.
+    What only the newest readings decide, headroom and reference, is worked out for the last `REHEARSED_STEPS` alone.
     """
     memory, terms = state.memory, terms_of(spec)
     begin_reference(memory, replicas)
     begin_band(memory, replicas)
-    levels, steps_per_decision = _levels(demand, terms), max(1, round(spec.interval_s / STEP_S))
+    levels, steps_per_decision = _levels(demand, spec, terms), max(1, round(spec.interval_s / STEP_S))
     for level in levels[:-REHEARSED_STEPS]:
         record(memory, level, terms["horizon"])
     for step, level in enumerate(levels[-REHEARSED_STEPS:], start=1 - len(levels[-REHEARSED_STEPS:])):
@@ -259,14 +259,18 @@ def _level(demand: float, terms: dict[str, Any]) -> float:
     return float(min(MOST_PODS, demand / terms["stated_capacity"]))
 
 
-def _levels(demand: Sequence[float], terms: dict[str, Any]) -> list[float]:
-    """A series in pods: a gap reads as the demand before it, and one at the start is left out."""
+def _levels(demand: Sequence[float], spec: ScalingSpec, terms: dict[str, Any]) -> list[float]:
+    """A series in pods: a gap reads as the demand before it, or as none for whom an empty result means that.
+
+    One at the start is left out.
+    """
     levels: list[float] = []
     for value in demand:
         if isinstance(usable(Value(value)), Value):
             levels.append(_level(value, terms))
         elif levels:
-            levels.append(levels[-1])
+            is_none = math.isnan(value) and spec.empty_is is EmptyIs.ZERO
+            levels.append(0.0 if is_none else levels[-1])
     return levels
 
 

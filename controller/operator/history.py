@@ -8,6 +8,7 @@ rest: decisions go on beside it.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from controller.operator.clock import Clock
@@ -37,6 +38,19 @@ class Source(Protocol):
         """Demand on the memory's grid up to a Unix time, NaN for gaps; empty when it is not known."""
 
 
+@dataclass(frozen=True)
+class _Wish:
+    """A policy, and the memory of it that is to be filled."""
+
+    care: Care
+    state: PolicyState
+
+    def target(self) -> Target | None:
+        """The policy's target; None once that has another memory, for which somebody has another wish."""
+        target = self.care.target
+        return target if target is not None and target.state is self.state else None
+
+
 class Histories:
     """Fills the memories of policies that ask for it."""
 
@@ -44,38 +58,42 @@ class Histories:
         self, source: Source, scale: Callable[[Target, float], Awaitable[Scale | Refused]], clock: Clock
     ) -> None:
         self._source, self._scale, self._clock = source, scale, clock
-        self._hours: asyncio.Queue[Care] = asyncio.Queue()
-        self._days: asyncio.Queue[Care] = asyncio.Queue()
+        self._hours: asyncio.Queue[_Wish] = asyncio.Queue()
+        self._days: asyncio.Queue[_Wish] = asyncio.Queue()
 
     def want(self, care: Care) -> None:
         """Ask for a policy's history; what is known of it meanwhile stays in use until it is there."""
-        self._hours.put_nowait(care)
+        if care.target is not None:
+            self._hours.put_nowait(_Wish(care, care.target.state))
 
     async def run(self) -> None:
         """Work through what is asked for, until cancelled."""
         hours = [self._work(self._hours, HOUR_STEPS, self._days) for _ in range(HOURS_AT_A_TIME)]
         await asyncio.gather(*hours, self._work(self._days, DAY_STEPS, None))
 
-    async def _work(self, queue: "asyncio.Queue[Care]", steps: int, then: "asyncio.Queue[Care] | None") -> None:
+    async def _work(self, queue: "asyncio.Queue[_Wish]", steps: int, then: "asyncio.Queue[_Wish] | None") -> None:
         while True:
-            care = await queue.get()
-            if care.target is None:
+            wish = await queue.get()
+            target = wish.target()
+            if target is None:
                 continue
             began_s = asyncio.get_running_loop().time()
             try:
-                known = await self._fill(care, care.target, steps)
+                known = await self._fill(wish, target, steps)
             except Exception:
-                log.exception("no history for %s/%s", care.namespace, care.name)
+                log.exception("no history for %s", target.name)
                 known = False
-            care.remembered = True
+            if wish.target() is None:
+                continue
+            wish.care.remembered = True
             if not known:
-                asyncio.get_running_loop().call_later(RETRY_S, queue.put_nowait, care)
+                asyncio.get_running_loop().call_later(RETRY_S, queue.put_nowait, wish)
             elif then is not None:
-                then.put_nowait(care)
+                then.put_nowait(wish)
             else:
                 await asyncio.sleep(asyncio.get_running_loop().time() - began_s)
 
-    async def _fill(self, care: Care, target: Target, steps: int) -> bool:
+    async def _fill(self, wish: "_Wish", target: Target, steps: int) -> bool:
         """Whether there is an answer, which may be that there were no samples."""
         scale = await self._scale(target, self._clock.now_s())
         if isinstance(scale, Refused):
@@ -86,9 +104,10 @@ class Histories:
             return False
         past = PolicyState()
         await asyncio.to_thread(remember, past, target.spec, demand, until_s, scale.replicas)
-        if care.target is target and past.remembered_until_s is not None:
-            past.memory.update({name: target.state.memory[name] for name in KEPT if target.state.memory["steps"]})
-            target.state.memory, target.state.remembered_until_s = past.memory, past.remembered_until_s
+        if wish.target() is not None and past.remembered_until_s is not None:
+            memory = wish.state.memory
+            past.memory.update({name: memory[name] for name in KEPT if memory["steps"]})
+            wish.state.memory, wish.state.remembered_until_s = past.memory, past.remembered_until_s
         return True
 
     async def _demand(self, target: Target, steps: int) -> list[float]:

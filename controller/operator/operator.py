@@ -286,6 +286,7 @@ class Operator:
         self.startups.forget(target)
         care = self.policies.named(target.resource.namespace, target.resource.name)
         if care is not None and care.target is target:
+            care.startup_s = None
             care.begin_anew(self.clock.now_s())
             self.loop.take(care)
 

@@ -99,7 +99,7 @@ class Policies:
             care.status = _status(body)  # nothing else can have changed; a label is nobody's business here
             return
         care.generation, care.status = metadata.get("generation", 0), _status(body)
-        _read(care, body)
+        self._read(care, body)
         self.on_change(care)
 
     def keep(self, listed: Mapping[str, str], known_before: Collection[str]) -> None:
@@ -133,20 +133,19 @@ class Policies:
         _replace(care, None)
         self.on_gone(care, target)
 
-
-def _read(care: Care, body: Mapping[str, Any]) -> None:
-    try:
-        resource = parse_policy({key: value for key, value in body.items() if key != "status"})
-    except InputError as error:
-        care.problem = str(error)
-        _replace(care, None)
-        return
-    care.problem = ""
-    if care.target is not None and _same_load(care.target.resource, resource):
-        _replace(care, Target(resource, care.target.state))
-    else:
-        _replace(care, Target(resource))
-        care.remembered = False
+    def _read(self, care: Care, body: Mapping[str, Any]) -> None:
+        try:
+            resource = parse_policy({key: value for key, value in body.items() if key != "status"})
+        except InputError as error:
+            care.problem = str(error)
+            _replace(care, None)
+            return
+        care.problem = ""
+        if care.target is not None and _same_load(care.target.resource, resource):
+            _replace(care, Target(resource, care.target.state))
+        else:
+            _replace(care, Target(resource))
+            care.begin_anew(self._now_s())
 
 
 def _replace(care: Care, target: Target | None) -> None:

@@ -319,6 +319,13 @@ def test_a_gap_in_the_history_reads_as_the_demand_before_it():
     assert same_memory(gaps.memory, filled.memory)
 
 
+def test_a_gap_in_the_history_is_zero_for_those_to_whom_an_empty_result_means_that():
+    gaps, filled, spec = PolicyState(), PolicyState(), a_spec(empty_is=EmptyIs.ZERO)
+    remember(gaps, spec, [math.nan, 500.0, math.nan, -1.0, 900.0, math.nan], 0.0, 10)
+    remember(filled, spec, [500.0, 0.0, 0.0, 900.0, 0.0], 0.0, 10)
+    assert same_memory(gaps.memory, filled.memory)
+
+
 @pytest.mark.parametrize("history", [[], [math.nan] * 5])
 def test_a_history_without_a_reading_is_no_history(history):
     state = PolicyState()

@@ -9,7 +9,7 @@ import pytest
 from controller.operator.clock import Clock
 from controller.operator.history import DAY_STEPS, HOUR_STEPS, Histories
 from controller.operator.policies import Policies
-from controller.ports import Refused, Scale
+from controller.ports import Refused, Scale, Target
 from scaling.workload import DAY_MINUTES, MINUTE_STEPS, STEP_S
 from tests.controller.operator.test_policies import a_body
 
@@ -72,6 +72,33 @@ def test_what_was_learned_since_is_kept():
         care.target.state.memory.update(steps=9, capacity_ratio=1.3)
 
     assert filled(Source(known_steps=100), before=learn).target.state.memory["capacity_ratio"] == 1.3
+
+
+def test_a_memory_that_an_edit_dropped_is_not_filled_and_the_new_one_waits_for_its_own():
+    class Edited(Source):
+        async def history(self, target, until_s, steps, steps_per_sample):
+            if not self.asked:
+                care.target = Target(care.target.resource)
+            return await super().history(target, until_s, steps, steps_per_sample)
+
+    async def read(target, now_s):
+        return Scale(3, 3)
+
+    async def work():
+        histories = Histories(Edited(known_steps=100), read, Clock(lambda: 0.0, lambda: 1_000_000.0))
+        working = asyncio.create_task(histories.run())
+        for _ in range(2):
+            histories.want(care)
+            await asyncio.sleep(0.2)
+            filled.append((care.remembered, care.target.state.memory["steps"]))
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+
+    policies = Policies(lambda: 0.0)
+    policies.note(None, a_body())
+    (care,), filled = policies, []
+    asyncio.run(work())
+    assert filled == [(False, 0), (True, 100)]
 
 
 def test_a_history_that_cannot_be_had_ends_the_waiting_all_the_same():

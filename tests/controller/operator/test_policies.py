@@ -74,12 +74,13 @@ def test_statuses_that_say_the_same_share_their_words(policies):
 )
 def test_an_edit_takes_effect_at_once_and_keeps_the_memory_while_it_means_the_same(policies, edit, keeps_memory):
     policies.note(None, a_body())
-    before = policies.get("u1").target
+    care = policies.get("u1")
+    before, care.looked_s, care.remembered = care.target, 90.0, True
     policies.note("MODIFIED", a_body(generation=2, **edit))
-    after = policies.get("u1").target
     assert before.superseded
-    assert not after.superseded
-    assert (after.state is before.state) is keeps_memory
+    assert not care.target.superseded
+    assert (care.target.state is before.state) is keeps_memory
+    assert (care.looked_s, care.remembered) == ((90.0, True) if keeps_memory else (None, False))
 
 
 def test_a_body_that_cannot_be_read_is_kept_as_its_problem(policies):
