@@ -24,6 +24,9 @@ def operator(
     namespace: Annotated[
         list[str] | None, typer.Option("--namespace", "-n", help="Serve this namespace, repeatable. Default: all.")
     ] = None,
+    deny_namespace: Annotated[
+        list[str] | None, typer.Option(help="Serve none of this one, repeatable. Default: kube-system.")
+    ] = None,
     kubeconfig: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Default: the pod's service account, else what kubectl reads.")
     ] = None,
@@ -73,6 +76,7 @@ def operator(
         kubeconfig=kubeconfig,
         context=context,
         namespaces=tuple(namespace or ()),
+        denied_namespaces=tuple(deny_namespace or OperatorSettings.denied_namespaces),
         lease_namespace=lease_namespace,
         lease_name=lease_name,
         host=host,

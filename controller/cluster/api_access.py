@@ -80,6 +80,11 @@ def in_cluster() -> bool:
     return has_address and Path(incluster_config.SERVICE_TOKEN_FILENAME).is_file()
 
 
+def own_namespace() -> str | None:
+    """The namespace of the pod that this process runs in; None outside of a cluster."""
+    return Path(incluster_config.SERVICE_TOKEN_FILENAME).with_name("namespace").read_text() if in_cluster() else None
+
+
 class Login:
     """Credentials as they stood at one moment, and the connections that were opened with them."""
 

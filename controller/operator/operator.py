@@ -24,6 +24,7 @@ from controller.operator.exporter import OperatorMetrics
 from controller.operator.health import Health
 from controller.operator.history import Histories
 from controller.operator.loop import Loop
+from controller.operator.off_limits import OffLimits, own_pod
 from controller.operator.pages import pages
 from controller.operator.policies import Care, Policies
 from controller.operator.policy_book import PolicyBook
@@ -99,7 +100,8 @@ class Operator:
         """Theirs who act, beside a dry-run: while one of them reports, it does not."""
         self.http = PrometheusHttp(settings.prometheus, self.exporter.asked_prometheus)
         self.prometheus = PrometheusMetrics(self.http, self.clock.now_s)
-        self.policies = Policies(self.clock.now_s)
+        denied = frozenset(settings.denied_namespaces).difference(settings.namespaces)
+        self.policies = Policies(self.clock.now_s, OffLimits(denied, own_pod()))
         self.rivals, self.watched, self.book = Rivals(), WatchedWorkloads(), PolicyBook()
         self._build_ports(rehearse)
         self.startups = Startups(self.api, self.workloads.selector)

@@ -1,6 +1,7 @@
 """The ScalingPolicies under our care, as the watch told of them: read, kept up to date, and given up.
 
-Owns what is remembered of each. A body that cannot be read is kept too, as the problem that its status must name.
+Owns what is remembered of each. A body that cannot be read or is not served is kept too, as the problem that its status
+must name.
 """
 
 import logging
@@ -9,10 +10,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from controller.crd.resource import PolicyResource, parse_policy
+from controller.operator.off_limits import OffLimits
 from controller.ports import Target
 from scaling.errors import InputError
 
 log = logging.getLogger(__name__)
+
+NOTHING = OffLimits()
 
 
 @dataclass
@@ -58,8 +62,8 @@ class Policies:
     that it had.
     """
 
-    def __init__(self, now_s: Callable[[], float]) -> None:
-        self._now_s = now_s
+    def __init__(self, now_s: Callable[[], float], off_limits: OffLimits = NOTHING) -> None:
+        self._now_s, self._off_limits = now_s, off_limits
         self._cares: dict[str, Care] = {}
         self._uids: dict[tuple[str, str], str] = {}
         self._going: set[str] = set()
@@ -136,6 +140,7 @@ class Policies:
     def _read(self, care: Care, body: Mapping[str, Any]) -> None:
         try:
             resource = parse_policy({key: value for key, value in body.items() if key != "status"})
+            self._off_limits.check(resource)
         except InputError as error:
             care.problem = str(error)
             _replace(care, None)

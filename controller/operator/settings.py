@@ -27,6 +27,9 @@ class OperatorSettings:
     namespaces: tuple[str, ...] = ()
     """Where policies are served. Default: everywhere."""
 
+    denied_namespaces: tuple[str, ...] = ("kube-system",)
+    """Where they are not, unless `namespaces` names them. Default: where a wrong size can take the cluster down."""
+
     lease_namespace: str = "forescale-system"
     """Where the Lease is that one of several operators holds. Default: where the chart installs."""
 
@@ -51,6 +54,7 @@ class OperatorSettings:
             ("--lease-namespace", self.lease_namespace),
             ("--lease-name", self.lease_name),
             *(("--namespace", namespace) for namespace in self.namespaces),
+            *(("--deny-namespace", namespace) for namespace in self.denied_namespaces),
         ):
             if not NAMESPACE.fullmatch(name):
                 raise InputError(f"{option}: {shown(name)} is not a DNS-1123 label of at most 63 characters")

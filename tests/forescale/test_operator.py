@@ -29,11 +29,25 @@ def test_defaults_are_those_of_the_settings(served):
 
 def test_options_arrive(served, tmp_path):
     password = tmp_path / "password"
-    options = ["-n", "shop", "-n", "web", "--port", "0", "--requests-per-second", "50", "--prometheus-tenant", "shop"]
+    options = [
+        "-n",
+        "shop",
+        "-n",
+        "web",
+        "--deny-namespace",
+        "bank",
+        "--port",
+        "0",
+        "--requests-per-second",
+        "50",
+        "--prometheus-tenant",
+        "shop",
+    ]
     auth = ["--prometheus-username", "me", "--prometheus-password-file", str(password)]
     assert run(["operator", *URL, *options, *auth, "--prometheus-header", "X-A: b", "--dry-run"]) == 0
     ((settings, rehearse),) = served
-    assert (settings.namespaces, settings.port, settings.requests_per_s) == (("shop", "web"), 0, 50.0)
+    assert (settings.namespaces, settings.denied_namespaces) == (("shop", "web"), ("bank",))
+    assert (settings.port, settings.requests_per_s) == (0, 50.0)
     assert settings.prometheus.basic_auth.password_file == password
     assert (settings.prometheus.headers, settings.prometheus.tenant) == ({"X-A": "b"}, "shop")
     assert rehearse is not None
@@ -44,6 +58,7 @@ def test_options_arrive(served, tmp_path):
     [
         (["--prometheus-url", "prometheus:9090"], "prometheus:9090"),
         ([*URL, "--namespace", "Shop"], '--namespace: "Shop" is not a DNS-1123 label'),
+        ([*URL, "--deny-namespace", "kube_system"], '--deny-namespace: "kube_system" is not a DNS-1123 label'),
         ([*URL, "--port", "70000"], "--port: 70000 is outside 0..65535"),
         ([*URL, "--prometheus-username", "me"], "go together; only one is given"),
         ([*URL, "--prometheus-header", "secret-without-colon"], "give 'NAME: VALUE', with a colon"),

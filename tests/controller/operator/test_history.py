@@ -78,7 +78,7 @@ def test_a_memory_that_an_edit_dropped_is_not_filled_and_the_new_one_waits_for_i
     class Edited(Source):
         async def history(self, target, until_s, steps, steps_per_sample):
             if not self.asked:
-                care.target = Target(care.target.resource)
+                care.target = Target(target.resource)
             return await super().history(target, until_s, steps, steps_per_sample)
 
     async def read(target, now_s):
@@ -90,13 +90,15 @@ def test_a_memory_that_an_edit_dropped_is_not_filled_and_the_new_one_waits_for_i
         for _ in range(2):
             histories.want(care)
             await asyncio.sleep(0.2)
+            assert care.target is not None
             filled.append((care.remembered, care.target.state.memory["steps"]))
         working.cancel()
         await asyncio.gather(working, return_exceptions=True)
 
     policies = Policies(lambda: 0.0)
     policies.note(None, a_body())
-    (care,), filled = policies, []
+    (care,) = policies
+    filled: list[tuple[bool, int]] = []
     asyncio.run(work())
     assert filled == [(False, 0), (True, 100)]
 

@@ -1,0 +1,53 @@
+"""What no policy may scale, however valid it is: workloads of namespaces that an administrator named, and ourselves.
+
+A policy in their way is not served, and its status says why.
+"""
+
+import re
+import socket
+from dataclasses import dataclass
+
+from controller.cluster.api_access import own_namespace
+from controller.crd.resource import PolicyResource
+from scaling.errors import InputError
+
+CHANCE = "[bcdfghjklmnpqrstvwxz2456789]"
+GENERATED = f"(-{CHANCE}{{1,10}})?-{CHANCE}{{5}}|-[0-9]+"
+"""What a pod's name has after that of its Deployment, ReplicaSet or StatefulSet.
+
+Source: https://github.com/kubernetes/apimachinery/blob/v0.37.2/pkg/util/rand/rand.go (alphanums)
+"""
+
+
+@dataclass(frozen=True)
+class Pod:
+    """The pod that we run in."""
+
+    namespace: str
+    name: str
+
+
+def own_pod() -> Pod | None:
+    """None outside of a cluster."""
+    namespace = own_namespace()
+    return None if namespace is None else Pod(namespace, socket.gethostname())
+
+
+@dataclass(frozen=True)
+class OffLimits:
+    """What is not served."""
+
+    namespaces: frozenset[str] = frozenset()
+    pod: Pod | None = None
+
+    def check(self, resource: PolicyResource) -> None:
+        """Raise InputError, which says why in one line, for a policy that is not served."""
+        if resource.namespace in self.namespaces:
+            raise InputError(f"metadata.namespace: policies in {resource.namespace} are not served (--deny-namespace)")
+        if self.pod is not None and self._is_ours(self.pod, resource):
+            target = resource.target
+            raise InputError(f"spec.scaleTargetRef: {target.kind} {target.name} is forescale itself ({self.pod.name})")
+
+    def _is_ours(self, pod: Pod, resource: PolicyResource) -> bool:
+        ours = re.fullmatch(f"{re.escape(resource.target.name)}({GENERATED})", pod.name)
+        return ours is not None and resource.namespace == pod.namespace
