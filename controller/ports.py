@@ -63,6 +63,8 @@ class Scale:
     holds: tuple[Reason, ...] = ()
     rival: Refused | None = None
     """Who else scales it, where a hold says CONFLICT."""
+    uid: str = field(default="", compare=False)
+    """Of the workload, where it is a real one: made again under its name, it is another."""
 
 
 class Metrics(Protocol):
@@ -84,10 +86,11 @@ class Workloads(Protocol):
     async def scale(self, target: Target, now_s: float) -> Scale | Refused:
         """The target's present scale; never raises for an API server that fails."""
 
-    async def set_replicas(self, target: Target, seen: Scale, replicas: int) -> Refused | None:
+    async def set_replicas(self, target: Target, seen: Scale, replicas: int, now_s: float) -> Refused | None:
         """Ask for so many replicas in place of those `seen`; None when it is done.
 
-        Called only when they differ. Refused, and nothing written, where the scale is no longer the one that was seen.
+        Called only when they differ. Refused, and nothing written, where the scale is no longer the one that was seen,
+        something stands against the change by now, or the target is superseded.
         """
 
 

@@ -29,13 +29,15 @@ class Outcome:
     """What was decided on; None without a scale."""
     decision: Decision | None = None
     """None without a scale, or when deciding failed, which `failure` explains."""
+    acted: bool = False
+    """Whether it was tried to carry the decision out."""
     write: Refused | None = None
-    """Why the decision could not be carried out."""
+    """Why that could not be done."""
     failure: str = ""
 
     @property
     def acts(self) -> bool:
-        """Whether the decision is to be carried out."""
+        """Whether the decision is to be carried out, as far as is known now."""
         if self.decision is None or self.decision.action is Action.HOLD:
             return False
         return self.target.spec.mode is not Mode.SHADOW and not self.target.superseded
@@ -43,7 +45,7 @@ class Outcome:
     @property
     def changed(self) -> bool:
         """Whether replicas were written."""
-        return self.acts and self.write is None
+        return self.acted and self.write is None
 
 
 async def reconcile(targets: Sequence[Target], ports: Ports, policy: Policy, now_s: float) -> list[Outcome]:
@@ -72,7 +74,8 @@ async def in_parts(
             yield [task.result() for task in done & writing]
         for read in _batches([task.result() for task in done & reading], DECIDED_AT_ONCE):
             decided = _decide(read, policy, now_s)
-            writing |= {asyncio.ensure_future(_act(outcome, ports)) for outcome in decided if outcome.acts}
+            acting = [outcome for outcome in decided if outcome.acts]
+            writing |= {asyncio.ensure_future(_act(outcome, ports, now_s)) for outcome in acting}
             yield [outcome for outcome in decided if not outcome.acts]
             await asyncio.sleep(0)  # others have waited for a batch
         reading, writing = reading - done, writing - done
@@ -148,12 +151,13 @@ def _request(outcome: Outcome) -> Request:
     return Request(outcome.observation, outcome.target.spec, outcome.target.state)
 
 
-async def _act(outcome: Outcome, ports: Ports) -> Outcome:
+async def _act(outcome: Outcome, ports: Ports, now_s: float) -> Outcome:
     assert isinstance(outcome.scale, Scale)
     assert outcome.decision is not None
+    target, seen, replicas = outcome.target, outcome.scale, outcome.decision.final_replicas
     try:
-        write = await ports.workloads.set_replicas(outcome.target, outcome.scale, outcome.decision.final_replicas)
+        write = await ports.workloads.set_replicas(target, seen, replicas, now_s)
     except Exception as error:  # nobody foresaw it, and whether replicas were written the next look shows
-        log.exception("no answer to a write of %s", outcome.target.name)
+        log.exception("no answer to a write of %s", target.name)
         write = Refused("WritingFailed", f"{type(error).__name__}: {error}")
-    return replace(outcome, write=write)
+    return replace(outcome, acted=True, write=write)

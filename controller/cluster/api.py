@@ -33,6 +33,9 @@ Watcher = Callable[[str, str, str, float], None]
 """Told of every request: verb, resource, code (or reason without an answer; Throttled: not sent), and seconds."""
 
 JSON = "application/json"
+Body = Mapping[str, Any] | Callable[[], Mapping[str, Any]]
+"""Of a request, or what makes it when its turn has come; what that raises ends the call, and nothing is sent."""
+
 MERGE_PATCH = "application/merge-patch+json"
 NAMES_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 NO_QUERY: Mapping[str, str] = MappingProxyType({})
@@ -61,9 +64,11 @@ class _Request:
     verb: str
     path: str
     query: Mapping[str, str] = field(default_factory=dict)
-    body: Mapping[str, Any] | None = None
+    body: Body | None = None
     kind: str = JSON
     accept: str = JSON
+    within_s: float | None = None
+    """How long it may take once it is sent."""
 
     @property
     def turn(self) -> Turn:
@@ -77,6 +82,11 @@ class _Request:
     def headers(self) -> dict[str, str]:
         identity = {"Accept": self.accept, "Accept-Encoding": "identity", "User-Agent": "forescale"}
         return identity if self.body is None else {**identity, "Content-Type": self.kind}
+
+    def written(self) -> bytes | None:
+        """The body as it is sent."""
+        body = self.body() if callable(self.body) else self.body
+        return None if body is None else json.dumps(body).encode()
 
     def failed(self, reason: str, message: str, retry_after_s: float | None = None) -> ApiError:
         """Why no answer came."""
@@ -115,9 +125,14 @@ class KubeApi:
         """Read an object, or a whole list (`limit` and `continue` are the caller's)."""
         return await self._call(_Request("GET", path, query))
 
-    async def patch(self, path: str, body: Mapping[str, Any], query: Mapping[str, str] = NO_QUERY) -> dict[str, Any]:
-        """Merge-patch; `metadata.resourceVersion` in the body is the fence."""
-        return await self._call(_Request("PATCH", path, query, body, MERGE_PATCH))
+    async def patch(
+        self, path: str, body: Body, query: Mapping[str, str] = NO_QUERY, within_s: float | None = None
+    ) -> dict[str, Any]:
+        """Merge-patch; `metadata.resourceVersion` in the body is the fence.
+
+        `within_s`: how long an answer may take once it is sent, which then comes on top of the wait for its turn.
+        """
+        return await self._call(_Request("PATCH", path, query, body, MERGE_PATCH, within_s=within_s))
 
     async def post(self, path: str, body: Mapping[str, Any], query: Mapping[str, str] = NO_QUERY) -> dict[str, Any]:
         """Create."""
@@ -126,10 +141,6 @@ class KubeApi:
     async def put(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Replace; `metadata.resourceVersion` in the body is the fence."""
         return await self._call(_Request("PUT", path, body=body))
-
-    async def delete(self, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Delete; the body are DeleteOptions, with preconditions for instance."""
-        return await self._call(_Request("DELETE", path, body=body))
 
     async def list_names(self, path: str) -> dict[str, str]:
         """Who is there: uid -> namespace/name. The list is begun again once if it grows too old while we page."""
@@ -158,11 +169,12 @@ class KubeApi:
         if not is_safe(request.path):
             raise request.failed("BadPath", "the path does not consist of plain names")
         deadline_s = self.settings.deadline_s
+        longest_s = deadline_s + (request.within_s or 0.0)
         try:
-            async with asyncio.timeout(deadline_s):
+            async with asyncio.timeout(longest_s):
                 return await self._answered(request, time.monotonic() + deadline_s)
         except TimeoutError:
-            raise request.failed("Timeout", f"no answer within {deadline_s:g} s") from None
+            raise request.failed("Timeout", f"no answer within {longest_s:g} s") from None
 
     async def _answered(self, request: _Request, until_s: float) -> dict[str, Any]:
         """Ask, and again as long as the server says when; its last refusal is the answer."""
@@ -191,10 +203,15 @@ class KubeApi:
     async def _login_in_turn(self, request: _Request, until_s: float) -> Login:
         began_s = time.monotonic()
         try:
-            await self._pace.turn(request.turn, until_s)
-        except asyncio.CancelledError:  # the deadline, as a rule
+            async with asyncio.timeout(until_s - began_s):
+                await self._pace.turn(request.turn, until_s)
+        except asyncio.CancelledError:  # the deadline of the whole call, as a rule
             self._watch(request, "Throttled", began_s)
             raise
+        except TimeoutError:
+            self._watch(request, "Throttled", began_s)
+            said = f"its turn among {self.settings.requests_per_s:g} requests/s did not come in time"
+            raise request.failed("Throttled", said) from None
         except ShedError as error:
             self._watch(request, "Throttled", began_s)
             raise request.failed("Throttled", str(error), error.left_s) from None
@@ -222,16 +239,21 @@ class KubeApi:
     async def _sent(self, login: Login, request: _Request) -> dict[str, Any]:
         """One request over the wire, reported to the watcher whatever comes of it."""
         began_s, code = time.monotonic(), "Timeout"
-        body = None if request.body is None else json.dumps(request.body).encode()
+        body = request.written()
         try:
-            async with login.sent(request.verb, request.target, request.headers, body) as response:
+            async with (
+                asyncio.timeout(request.within_s),
+                login.sent(request.verb, request.target, request.headers, body) as response,
+            ):
                 code = str(response.status)
                 return await answer_of(response, request.verb, request.path, self.settings.most_answer_bytes)
         except InputError as error:
             code = "Credentials"
             raise request.failed(code, str(error)) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: what cannot be a header or a URL
-            code, message = connection_failure(error)
+            late = type(error) is TimeoutError  # ours, and not the client's own about a connection
+            limit = f"no answer within {request.within_s or 0.0:g} s"
+            code, message = ("Timeout", limit) if late else connection_failure(error)
             raise request.failed(code, message) from None
         finally:
             self._watch(request, code, began_s)

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
+from weakref import WeakValueDictionary
 
 from controller.cluster.api import ApiError
 from controller.crd.tables import TargetRef
@@ -25,6 +26,10 @@ SILENCE_KEPT_S = 5.0
 interval between decisions."""
 
 
+MOST_GROUPS = 256
+"""Versions of groups whose answers are remembered beyond their time (chosen: more than a cluster has)."""
+
+
 class Reads(Protocol):
     """The half of the API client that cannot write."""
 
@@ -39,9 +44,13 @@ class Scalable:
     folder: str
     plural: str
 
+    def path(self, namespace: str, name: str) -> str:
+        """Of one object; both names are as strict as a ScalingPolicy's fields, so that nothing is escaped."""
+        return f"{self.folder}/namespaces/{namespace}/{self.plural}/{name}"
+
     def scale_path(self, namespace: str, name: str) -> str:
-        """Of one object's scale; both names are as strict as a ScalingPolicy's fields, so that nothing is escaped."""
-        return f"{self.folder}/namespaces/{namespace}/{self.plural}/{name}/scale"
+        """Of its scale."""
+        return f"{self.path(namespace, name)}/scale"
 
 
 @dataclass(frozen=True)
@@ -58,7 +67,7 @@ class Kinds:
     def __init__(self, api: Reads) -> None:
         self._api = api
         self._answers: dict[str, tuple[float, _Answer | Refused]] = {}
-        self._asking: dict[str, asyncio.Lock] = {}
+        self._asking: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def find(self, ref: TargetRef, now_s: float) -> Scalable | Refused:
         """Where a target's kind is; KindNotFound, NoScaleSubresource, Forbidden or ApiUnavailable where it is not."""
@@ -84,8 +93,14 @@ class Kinds:
                 kept_s = REFUSAL_KEPT_S
             else:
                 kept_s = _kept_s(fresh)
+            self._forget_ended(now_s)
             self._answers[ref.api_version] = now_s + kept_s, fresh
             return fresh
+
+    def _forget_ended(self, now_s: float) -> None:
+        """Whoever writes policies can name any number of groups."""
+        if len(self._answers) >= MOST_GROUPS:
+            self._answers = {name: kept for name, kept in self._answers.items() if now_s < kept[0]}
 
     async def _ask(self, ref: TargetRef) -> _Answer | Refused:
         folder = _folder(ref.api_version)

@@ -195,6 +195,8 @@ class Lease:
         except ApiError as error:
             if error.code != HTTPStatus.NOT_FOUND:
                 raise
+            if self._is_anothers():  # it was deleted, and who held it does not know of that yet
+                return
             self._renewed_s = -math.inf
             self._seen = {"metadata": {"name": self.settings.name, "namespace": self.settings.namespace}}
             await self._claim(self._api.post, self._leases)

@@ -179,7 +179,8 @@ class Reporter:
             return
         status, page.busy = page.known, True
         try:
-            answer = await self._api.patch(_place(page.facts), {"status": patch_of(status)})
+            body = {"metadata": {"uid": uid}, "status": patch_of(status)}  # of no other by that name
+            answer = await self._api.patch(_place(page.facts), body)
         except Exception as error:
             page.busy = False
             self._refused(page, error)

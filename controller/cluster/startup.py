@@ -67,7 +67,7 @@ class Startups:
 
     async def measure(self, target: Target, now_s: float) -> float | None:
         """The median start-up in seconds of the pods that are ready and never restarted; None where there is none."""
-        course = self._courses[target.name]
+        course = self._courses.setdefault(target.name, _Course(0))
         course.not_before_s = now_s + APART_S
         namespace, selector = target.resource.namespace, self._selector_of(target)
         pods = await self._list(namespace, selector, now_s) if selector else []
@@ -106,7 +106,8 @@ def _startup_s(pod: Mapping[str, Any]) -> float | None:
     meta, status = pod["metadata"], pod.get("status") or {}
     ready = next((each for each in status.get("conditions") or () if each["type"] == "Ready"), None)
     restarted = any(each.get("restartCount") for each in status.get("containerStatuses") or ())
-    if ready is None or ready["status"] != "True" or restarted or "deletionTimestamp" in meta:
+    told = ready is not None and ready["status"] == "True" and "lastTransitionTime" in ready
+    if ready is None or not told or restarted or "deletionTimestamp" in meta:
         return None
     return (_time(ready["lastTransitionTime"]) - _time(meta["creationTimestamp"])).total_seconds()
 

@@ -4,11 +4,12 @@ Owns what a Deployment's or StatefulSet's body means: replicas, readiness, wheth
 size. Who watches and relists is left to the caller, what is made of a record to `workloads.py` and `rivals.py`.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from sys import intern
 from typing import Any, NamedTuple
 
+from controller.cluster.roll import Roll, is_within
 from controller.crd.tables import TargetRef
 from controller.ports import Refused
 
@@ -31,7 +32,6 @@ class Manager(NamedTuple):
     name: str
     time: str
     """UTC in whole seconds; sorts as text."""
-    subresource: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +56,9 @@ class Workload:
 class WatchedWorkloads:
     """The workloads of the watched kinds, in the state that the latest event told."""
 
-    def __init__(
-        self,
-        kinds: Collection[tuple[str, str]] = WATCHED,
-        on_change: Callable[[str, str, str], None] = lambda namespace, kind, name: None,
-    ) -> None:
-        """`on_change` hears of everything that a decision can depend on, and of nothing else."""
+    def __init__(self, kinds: Collection[tuple[str, str]] = WATCHED) -> None:
         self._of: dict[tuple[str, str], dict[str, Workload]] = {kind: {} for kind in kinds}
-        self._unseen: dict[tuple[str, str], set[str]] = {}
-        self._on_change = on_change
+        self._rolls = {kind: Roll() for kind in kinds}
 
     def __len__(self) -> int:
         return sum(map(len, self._of.values()))
@@ -80,7 +74,8 @@ class WatchedWorkloads:
         found = self._of[kind].get(place)
         if found is not None:
             return found
-        if kind not in self._unseen or place in self._unseen[kind]:
+        roll = self._rolls[kind]
+        if not roll.is_called(namespace) or roll.awaits(place):
             return Refused("NotSynced", f"the watch has not told of {ref.kind} {place} yet")
         return Refused("TargetNotFound", f"{ref.kind} {place} does not exist")
 
@@ -91,43 +86,32 @@ class WatchedWorkloads:
             return
         place = f"{meta['namespace']}/{meta['name']}"
         known = self._of[kind].get(place)
+        self._rolls[kind].tell(meta["uid"])
         if type_ == "DELETED":
             if known is not None and known.uid == meta["uid"]:
-                self._drop(kind, place)
+                del self._of[kind][place]
             return
         if known is not None and type_ is not None and not is_newer(meta["resourceVersion"], known.resource_version):
             return  # a listing is believed whatever its version: a restored cluster counts from an earlier one
-        self._put(kind, place, read_workload(body))
+        self._of[kind][place] = read_workload(body)
 
     def known(self, api_version: str, kind: str) -> frozenset[str]:
         """The uids of all that is known of a kind: what `keep` wants to have been told before it was listed."""
         return frozenset(record.uid for record in self._of[api_version, kind].values())
 
-    def keep(self, api_version: str, kind: str, listed: Mapping[str, str], known_before: Collection[str]) -> None:
-        """Drop what a full listing (uid -> namespace/name) no longer has: a watch that was away missed its deletion.
+    def keep(
+        self, api_version: str, kind: str, namespace: str, listed: Mapping[str, str], known_before: Collection[str]
+    ) -> None:
+        """Drop what a full listing (uid to namespace/name) of a namespace, or of all for "", no longer has: a watch
+        that was away missed its deletion.
 
         `known_before`: `known` as it was before the listing, since what came while it was made is not in it.
         """
         records = self._of[api_version, kind]
-        gone = {place for place, record in records.items() if record.uid in known_before and record.uid not in listed}
-        for place in gone:
-            self._drop((api_version, kind), place)
-        self._unseen[api_version, kind] = set(listed.values()) - records.keys()
-
-    def _put(self, kind: tuple[str, str], place: str, record: Workload) -> None:
-        known = self._of[kind].get(place)
-        self._of[kind][place] = record
-        self._unseen.get(kind, set()).discard(place)
-        if known is None or _matters(known) != _matters(record):
-            self._tell(kind, place)
-
-    def _drop(self, kind: tuple[str, str], place: str) -> None:
-        del self._of[kind][place]
-        self._tell(kind, place)
-
-    def _tell(self, kind: tuple[str, str], place: str) -> None:
-        namespace, _, name = place.partition("/")
-        self._on_change(namespace, kind[1], name)
+        gone = frozenset(known_before) - listed.keys()
+        for place in [place for place, record in records.items() if record.uid in gone and is_within(place, namespace)]:
+            del records[place]
+        self._rolls[api_version, kind].call(namespace, listed, self.known(api_version, kind))
 
 
 def is_newer(version: str, than: str) -> bool:
@@ -149,7 +133,7 @@ def read_workload(body: Mapping[str, Any]) -> Workload:
         resource_version=meta["resourceVersion"],
         replicas=spec.get("replicas", 1),
         ready=status.get("readyReplicas", 0),
-        selector=intern(selector_query(spec.get("selector") or {})),
+        selector=selector_query(spec.get("selector") or {}),
         rollout=rolls(spec, status),
         deleting="deletionTimestamp" in meta,
         managers=tuple(_managers(meta.get("managedFields") or ())),
@@ -177,12 +161,19 @@ def deployment_rolls(spec: Mapping[str, Any], status: Mapping[str, Any]) -> bool
 
 
 def stateful_set_rolls(spec: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
-    """The same of a StatefulSet; those that a partition keeps as they are count as done, and OnDelete never rolls."""
+    """The same of a StatefulSet; those that a partition keeps as they are count as done, and OnDelete never rolls.
+
+    Its controller makes the two revisions one when all pods are of the newest and ready, unless a partition is set.
+
+    Source: https://github.com/kubernetes/kubernetes/blob/v1.37.2/pkg/controller/statefulset/stateful_set_utils.go
+    (completeRollingUpdate)
+    """
     strategy = spec.get("updateStrategy") or {}
     if strategy.get("type") == "OnDelete" or status.get("updateRevision") == status.get("currentRevision"):
         return False
     partition = (strategy.get("rollingUpdate") or {}).get("partition") or 0
-    return _old_pods(status) > partition
+    some_unready = status.get("readyReplicas", 0) < status.get("replicas", 0)
+    return partition == 0 or some_unready or _old_pods(status) > partition
 
 
 def selector_query(selector: Mapping[str, Any]) -> str:
@@ -213,11 +204,7 @@ def _old_pods(status: Mapping[str, Any]) -> int:
 
 def _managers(entries: Collection[Mapping[str, Any]]) -> list[Manager]:
     return [
-        Manager(intern(entry.get("manager", "")), entry.get("time", ""), intern(entry.get("subresource", "")))
+        Manager(intern(entry.get("manager", "")), entry.get("time", ""))
         for entry in entries
         if "f:replicas" in (entry.get("fieldsV1") or {}).get("f:spec", {})
     ]
-
-
-def _matters(record: Workload) -> tuple[object, ...]:
-    return record.uid, record.replicas, record.ready, record.rollout, record.deleting

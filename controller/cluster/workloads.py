@@ -5,17 +5,16 @@ Owns reading and writing /scale; `ClusterWorkloads` is the only code that can pa
 it. What a body means is left to `watched.py`, where a kind is served to `kinds.py`, who else writes to `rivals.py`.
 """
 
-import asyncio
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from controller.cluster.api import ApiError
+from controller.cluster.api import ApiError, Body
+from controller.cluster.contests import MANAGER, Key
 from controller.cluster.kinds import Kinds, Reads, Scalable
-from controller.cluster.rivals import MANAGER, Rivals
+from controller.cluster.rivals import Rivals
 from controller.cluster.watched import WatchedWorkloads, Workload, is_newer
-from controller.crd.tables import TargetRef
 from controller.ports import Refused, Scale, Target
 from scaling.decision import Reason
 
@@ -35,20 +34,28 @@ FORBIDDEN_FIRST_S, FORBIDDEN_RETRY_S = 15.0, 180.0
 has just started knows of none for a moment (chosen)."""
 
 WRITE_WITHIN_S = 4.0
-"""How long a write may wait for its turn and its answer. Another instance may write 15 s after our last renewal, and
-we believe in ours for 10 s of them: an allowed write has to be over in what is left (chosen, with 1 s to spare)."""
+"""How long a write may take once it is sent. Another instance may write 15 s after our last renewal, and we believe in
+ours for 10 s of them: an allowed write has to be over in what is left (chosen, with 1 s to spare)."""
 
 CHANGED = "ChangedMeanwhile"
-
-Key = tuple[str, TargetRef]
-"""Namespace and target."""
+NOT_LEADER = Refused("NotLeader", "another instance holds the Lease, or ours was not renewed in time")
 
 
 class Writes(Reads, Protocol):
     """The API client with what writing a scale takes."""
 
-    async def patch(self, path: str, body: Mapping[str, Any], query: Mapping[str, str] = ...) -> dict[str, Any]:
-        """A merge patch; raises ApiError."""
+    async def patch(
+        self, path: str, body: Body, query: Mapping[str, str] = ..., within_s: float | None = ...
+    ) -> dict[str, Any]:
+        """A merge patch, whose body is made when its turn has come; raises ApiError."""
+
+
+class _WithheldError(Exception):
+    """A write that is not sent, and why."""
+
+    def __init__(self, refusal: Refused) -> None:
+        super().__init__(refusal.reason)
+        self.refusal = refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +97,18 @@ class ReadOnlyWorkloads:
 
     async def scale(self, target: Target, now_s: float) -> Scale | Refused:
         """The target's present scale and what stands against a change; never older than our own last write."""
-        seen = await self._look_up(_key(target), now_s)
+        await self._ask_where_due(_key(target), now_s)
+        seen = self._known(_key(target))
         if isinstance(seen, Refused):
             return seen
+        unsure = self._rivals.unknown(target)
+        if unsure is not None:
+            return unsure
         if self._uids.setdefault(target.name, seen.uid) != seen.uid:
             self._uids[target.name] = seen.uid
-            self._rivals.forget(*_key(target))
+            self._rivals.contests.forget(_key(target))
             self._on_new_target(target)
-        self._rivals.note_scale(*_key(target), seen, now_s)
+        self._rivals.contests.note_scale(_key(target), seen, now_s)
         return self._as_scale(target, seen, now_s)
 
     def selector(self, target: Target) -> str:
@@ -112,13 +123,20 @@ class ReadOnlyWorkloads:
     def forget(self, target: Target) -> None:
         """Drop all that is kept of a target that is no longer under care."""
         key = _key(target)
-        self._asked.pop(key, None)
-        self._news.pop(key, None)
         self._uids.pop(target.name, None)
-        self._rivals.forget(*key)
+        if not self._rivals.is_shared(target):
+            self._asked.pop(key, None)
+            self._news.pop(key, None)
+            self._rivals.contests.forget(key)
 
-    async def _look_up(self, key: Key, now_s: float) -> Workload | Refused:
-        seen = self._watched.find(*key) if self._watched.watches(key[1]) else await self._ask_or_keep(key, now_s)
+    def _known(self, key: Key) -> Workload | Refused:
+        seen: Workload | Refused
+        if self._watched.watches(key[1]):
+            seen = self._watched.find(*key)
+        elif key in self._asked:
+            seen = self._asked[key].answer
+        else:
+            seen = Refused("NotSynced", f"{_named(key)} has not been asked for")
         if isinstance(seen, Refused):
             return seen
         if seen.deleting:
@@ -134,15 +152,29 @@ class ReadOnlyWorkloads:
         del self._news[key]
         return seen
 
-    async def _ask_or_keep(self, key: Key, now_s: float) -> Workload | Refused:
+    async def _ask_where_due(self, key: Key, now_s: float) -> None:
         kept = self._asked.get(key)
-        if kept is None or now_s >= kept.until_s:
-            kept = self._asked[key] = _kept(await self._ask(key, now_s), key, now_s, kept)
-        return kept.answer
+        if not self._watched.watches(key[1]) and (kept is None or now_s >= kept.until_s):
+            self._asked[key] = _kept(await self._ask(key, now_s), key, now_s, kept)
 
     async def _ask(self, key: Key, now_s: float) -> Workload | Refused:
         place = await self._kinds.find(key[1], now_s)
-        return place if isinstance(place, Refused) else await self._get(place, key)
+        if isinstance(place, Refused):
+            return place
+        return await self._owned(place, key) or await self._get(place, key)
+
+    async def _owned(self, place: Scalable, key: Key) -> Refused | None:
+        """A ReplicaSet of a Deployment is its Deployment's to scale; /scale does not tell whose it is."""
+        if place.plural != "replicasets":
+            return None
+        try:
+            owners = (await self._reads.get(place.path(key[0], key[1].name)))["metadata"].get("ownerReferences", ())
+        except ApiError:  # what of it matters, /scale says
+            return None
+        owner = next((f"{each['kind']} {each['name']}" for each in owners if each.get("controller")), None)
+        if owner is None:
+            return None
+        return Refused("Owned", f"{_named(key)} belongs to {owner}, which scales it: name that one instead")
 
     async def _get(self, place: Scalable, key: Key) -> Workload | Refused:
         try:
@@ -153,7 +185,7 @@ class ReadOnlyWorkloads:
     def _as_scale(self, target: Target, seen: Workload, now_s: float) -> Scale:
         rival = self._rivals.of(target, now_s)
         holds = (Reason.CONFLICT,) * (rival is not None) + (Reason.ROLLOUT,) * seen.rollout
-        return Scale(seen.replicas, seen.ready, holds, rival)
+        return Scale(seen.replicas, seen.ready, holds, rival, seen.uid)
 
 
 class ClusterWorkloads(ReadOnlyWorkloads):
@@ -171,75 +203,94 @@ class ClusterWorkloads(ReadOnlyWorkloads):
         super().__init__(api, watched, kinds, rivals, on_new_target)
         self._api, self._may_write = api, may_write
         self._forbidden: dict[Key, _Kept] = {}
-        self._now_s = 0.0
 
-    async def scale(self, target: Target, now_s: float) -> Scale | Refused:
-        """The same, and the time for what follows."""
-        self._now_s = now_s
-        return await super().scale(target, now_s)
-
-    async def set_replicas(self, target: Target, seen: Scale, replicas: int) -> Refused | None:
+    async def set_replicas(self, target: Target, seen: Scale, replicas: int, now_s: float) -> Refused | None:
         """Ask for so many replicas; refused where the scale is no longer the one that was seen. Nothing is ever forced.
 
         The version may have moved on without the size, by a status for instance: then it is tried once more.
         """
         key = _key(target)
-        known = await self._look_up(key, self._now_s)
-        if isinstance(known, Refused):
-            return known
-        place = await self._kinds.find(key[1], self._now_s)
+        place = await self._kinds.find(key[1], now_s)
         if isinstance(place, Refused):
             return place
-        if known.replicas != seen.replicas:
-            return _changed(key, seen, known)
-        written = await self._write(place, key, known, replicas)
-        if isinstance(written, Refused) and written.reason == CHANGED:
-            written = await self._write_afresh(place, key, known, replicas)
+        forbidden = self._forbidden.get(key)
+        if forbidden is not None and now_s < forbidden.until_s and isinstance(forbidden.answer, Refused):
+            return forbidden.answer
+        written = await self._written(target, seen, replicas, place, now_s)
         if isinstance(written, Refused):
-            if written.reason in (CHANGED, "TargetNotFound"):
-                self._asked.pop(key, None)
+            self._note_refusal(key, written, now_s)
             return written
+        self._forbidden.pop(key, None)
         self._news[key] = written
-        self._rivals.note_write(*key, written)
-        return None
+        self._rivals.contests.note_write(key, written)
+        return None if written.replicas == replicas else _overruled(key, replicas, written)
 
     def forget(self, target: Target) -> None:
         """Drop all that is kept of a target that is no longer under care."""
-        self._forbidden.pop(_key(target), None)
+        if not self._rivals.is_shared(target):
+            self._forbidden.pop(_key(target), None)
         super().forget(target)
 
-    async def _write_afresh(self, place: Scalable, key: Key, known: Workload, replicas: int) -> Workload | Refused:
-        fresh = await self._get(place, key)
+    def _note_refusal(self, key: Key, refused: Refused, now_s: float) -> None:
+        before = self._forbidden.pop(key, None)
+        if refused.reason == "Forbidden":
+            self._forbidden[key] = _kept(refused, key, now_s, before)
+        elif refused.reason in (CHANGED, "TargetNotFound"):
+            self._asked.pop(key, None)
+        elif refused.reason == "ApiUnavailable":  # and maybe done
+            self._rivals.contests.note_lost_write(key)
+
+    async def _written(
+        self, target: Target, seen: Scale, replicas: int, place: Scalable, now_s: float
+    ) -> Workload | Refused:
+        """What a write made of it; a second one after a conflict knows what the first did not."""
+
+        def body() -> Mapping[str, Any]:
+            known = self._still(target, seen, replicas, now_s)
+            return {"metadata": {"resourceVersion": known.resource_version}, "spec": {"replicas": replicas}}
+
+        written = await self._patched(place, _key(target), body)
+        if not isinstance(written, ApiError):
+            return written
+        fresh = await self._get(place, _key(target))
         if isinstance(fresh, Refused):
             return fresh
-        if fresh.uid != known.uid or fresh.replicas != known.replicas:
-            self._news[key] = fresh
-            return _changed(key, known, fresh)
-        return await self._write(place, key, fresh, replicas)
+        if fresh.uid != seen.uid:
+            return _made_again(_key(target))
+        self._news[_key(target)] = fresh
+        written = await self._patched(place, _key(target), body)
+        return _refused(written, "patch", place, _key(target)) if isinstance(written, ApiError) else written
 
-    async def _write(self, place: Scalable, key: Key, known: Workload, replicas: int) -> Workload | Refused:
-        forbidden = self._forbidden.get(key)
-        if forbidden is not None and self._now_s < forbidden.until_s:
-            return forbidden.answer  # a refusal, as nothing else is kept here
-        written = await self._patch(place, key, known, replicas)
-        if isinstance(written, Refused) and written.reason == "Forbidden":
-            self._forbidden[key] = _kept(written, key, self._now_s, forbidden)
-        else:
-            self._forbidden.pop(key, None)
-        return written
-
-    async def _patch(self, place: Scalable, key: Key, known: Workload, replicas: int) -> Workload | Refused:
+    async def _patched(self, place: Scalable, key: Key, body: Body) -> Workload | Refused | ApiError:
+        """What it was made; the error where the version has moved on."""
         path = place.scale_path(key[0], key[1].name)
-        body = {"metadata": {"resourceVersion": known.resource_version}, "spec": {"replicas": replicas}}
-        if not self._may_write():
-            return Refused("NotLeader", "another instance holds the Lease, or ours was not renewed in time")
         try:
-            async with asyncio.timeout(WRITE_WITHIN_S):
-                return _read_scale(await self._api.patch(path, body, {"fieldManager": MANAGER}))
+            return _read_scale(await self._api.patch(path, body, {"fieldManager": MANAGER}, WRITE_WITHIN_S))
         except ApiError as error:
-            return _refused(error, "patch", place, key)
-        except TimeoutError:
-            return Refused("ApiUnavailable", f"patch of {_named(key)}: no answer within {WRITE_WITHIN_S:g} s")
+            return error if error.code == 409 else _refused(error, "patch", place, key)
+        except _WithheldError as withheld:
+            return withheld.refusal
+
+    def _still(self, target: Target, seen: Scale, replicas: int, now_s: float) -> Workload:
+        """The workload as it is known at the moment of a write; _WithheldError where that must not be."""
+        key = _key(target)
+        if target.superseded:
+            raise _WithheldError(Refused(CHANGED, f"{target.name} was edited or deleted since we decided"))
+        known = self._known(key)
+        if isinstance(known, Refused):
+            raise _WithheldError(known)
+        if known.uid != seen.uid:
+            raise _WithheldError(_made_again(key))
+        if known.replicas != seen.replicas:
+            raise _WithheldError(_changed(key, seen.replicas, known.replicas))
+        now = self._as_scale(target, known, now_s)
+        if now.rival is not None:
+            raise _WithheldError(now.rival)
+        if replicas < known.replicas and not set(now.holds) <= set(seen.holds):
+            raise _WithheldError(Refused(CHANGED, f"a rollout of {_named(key)} has begun since we decided"))
+        if not self._may_write():
+            raise _WithheldError(NOT_LEADER)
+        return known
 
 
 def _key(target: Target) -> Key:
@@ -262,12 +313,23 @@ def _read_scale(body: Mapping[str, Any]) -> Workload:
     )
 
 
-def _changed(key: Key, seen: Scale | Workload, found: Workload) -> Refused:
-    return Refused(CHANGED, f"{_named(key)} was at {seen.replicas} replicas when we decided and is at {found.replicas}")
+def _changed(key: Key, seen: int, found: int) -> Refused:
+    return Refused(CHANGED, f"{_named(key)} was at {seen} replicas when we decided and is at {found}")
+
+
+def _made_again(key: Key) -> Refused:
+    return Refused(CHANGED, f"{_named(key)} was made again since we decided")
+
+
+def _overruled(key: Key, asked: int, written: Workload) -> Refused:
+    """By a webhook, for instance."""
+    return Refused("Overruled", f"{asked} replicas were asked for {_named(key)}, and {written.replicas} were set")
 
 
 def _refused(error: ApiError, verb: str, place: Scalable, key: Key) -> Refused:
     said = f"{verb} of {place.plural}/scale in namespace {key[0]}: {error.message}"
+    if error.reason == "Throttled":  # not sent at all
+        return Refused("Throttled", said)
     match error.code:
         case 403:
             return Refused("Forbidden", said)

@@ -53,7 +53,7 @@ class SimulatedWorkload:
         """The simulated /scale."""
         return Scale(self.wanted, self.cluster["ready"])
 
-    async def set_replicas(self, target: Target, seen: Scale, replicas: int) -> None:
+    async def set_replicas(self, target: Target, seen: Scale, replicas: int, now_s: float) -> None:
         """Patch the simulated /scale; the pods follow in the next step."""
         self.wanted = replicas
 

@@ -56,7 +56,7 @@ class Twins:
         wanted = twin.world.wanted
         return Scale(wanted, min(wanted, twin.world.cluster["ready"]), real.holds, real.rival)
 
-    async def set_replicas(self, target: Target, seen: Scale, replicas: int) -> Refused | None:
+    async def set_replicas(self, target: Target, seen: Scale, replicas: int, now_s: float) -> Refused | None:
         """Let the twin have so many; its pods follow in its next step."""
         twin = self._twins.get(target.name)
         if twin is None or twin.world.wanted != seen.replicas:

@@ -130,8 +130,10 @@ class OperatorMetrics:
         self._restarts.inc()
 
     def leads(self, held: bool) -> None:
-        """Whether this instance holds the Lease now."""
+        """Whether this instance holds the Lease now; of policies only who does has anything to say."""
         self._leader.set(held)
+        if not held:
+            self._policies.records.clear()
 
     async def watch_lag(self, stop: asyncio.Event) -> None:
         """Measure how late the event loop wakes us, until stopped."""

@@ -8,8 +8,7 @@ rest: decisions go on beside it.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from controller.operator.clock import Clock
 from controller.operator.policies import Care
@@ -38,8 +37,7 @@ class Source(Protocol):
         """Demand on the memory's grid up to a Unix time, NaN for gaps; empty when it is not known."""
 
 
-@dataclass(frozen=True)
-class _Wish:
+class _Wish(NamedTuple):
     """A policy, and the memory of it that is to be filled."""
 
     care: Care
@@ -60,11 +58,17 @@ class Histories:
         self._source, self._scale, self._clock = source, scale, clock
         self._hours: asyncio.Queue[_Wish] = asyncio.Queue()
         self._days: asyncio.Queue[_Wish] = asyncio.Queue()
+        self._wanted: set[int] = set()
+        """Memories that somebody waits for, by identity."""
 
     def want(self, care: Care) -> None:
         """Ask for a policy's history; what is known of it meanwhile stays in use until it is there."""
-        if care.target is not None:
-            self._hours.put_nowait(_Wish(care, care.target.state))
+        if care.target is None:
+            return
+        wish = _Wish(care, care.target.state)
+        if id(wish.state) not in self._wanted:
+            self._wanted.add(id(wish.state))
+            self._hours.put_nowait(wish)
 
     async def run(self) -> None:
         """Work through what is asked for, until cancelled."""
@@ -76,6 +80,7 @@ class Histories:
             wish = await queue.get()
             target = wish.target()
             if target is None:
+                self._wanted.discard(id(wish.state))
                 continue
             began_s = asyncio.get_running_loop().time()
             try:
@@ -83,14 +88,14 @@ class Histories:
             except Exception:
                 log.exception("no history for %s", target.name)
                 known = False
-            if wish.target() is None:
-                continue
-            wish.care.remembered = True
+            if wish.target() is not None:
+                wish.care.remembered = True
             if not known:
                 asyncio.get_running_loop().call_later(RETRY_S, queue.put_nowait, wish)
             elif then is not None:
                 then.put_nowait(wish)
             else:
+                self._wanted.discard(id(wish.state))
                 await asyncio.sleep(asyncio.get_running_loop().time() - began_s)
 
     async def _fill(self, wish: "_Wish", target: Target, steps: int) -> bool:

@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 PATIENCE_S = 0.2
 """What was read of a tick waits so long for the rest of it (chosen: what shares a query comes at once)."""
 
+LAST_TICK_S = 5.0
+"""What a tick may take to end when we are stopped; a pod has 15 s for all of that (chosen)."""
+
 LONGEST_SLEEP_S = 1.0
 STARTING_S = 60.0
 """A policy's history is waited for this long, then it acts on what it has seen itself (chosen)."""
@@ -44,10 +47,13 @@ class Loop:
         policy_of: Callable[[str], Policy],
         group_of: Callable[[Target], str],
         may_act: Callable[[], bool],
-        report: Callable[[Sequence[tuple[Care, Outcome]], float], None],
+        report: Callable[[Sequence[tuple[Care, Outcome]]], None],
+        ended: Callable[[float], None],
     ) -> None:
+        """`report` hears of outcomes as they come, `ended` how many seconds a tick took until the last of them."""
         self._policies, self._ports, self._histories, self._clock = policies, ports, histories, clock
-        self._policy_of, self._group_of, self._may_act, self._report = policy_of, group_of, may_act, report
+        self._policy_of, self._group_of, self._may_act = policy_of, group_of, may_act
+        self._report, self._ended = report, ended
         self._ticks: set[asyncio.Task[None]] = set()
         self.schedule = Schedule()
 
@@ -75,8 +81,15 @@ class Loop:
             wait_s = self.schedule.next_s(now_s + LONGEST_SLEEP_S) - self._clock.now_s()
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), min(LONGEST_SLEEP_S, max(0.01, wait_s)))
+        await self._end()
+
+    async def _end(self) -> None:
+        """What is under way may end; a tick that waits for too long is given up."""
         if self._ticks:
-            await asyncio.wait(self._ticks)
+            _, late = await asyncio.wait(self._ticks, timeout=LAST_TICK_S)
+            for tick in late:
+                tick.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     def _start(self, due: Sequence[Care], now_s: float) -> None:
         tick = asyncio.create_task(self._tick(due, now_s), name="tick")
@@ -91,6 +104,7 @@ class Loop:
                 if care.target is not None and self._is_prepared(care, care.target, now_s):
                     by_policy.setdefault(care.target.spec.policy_name, {})[id(care.target)] = care
             await asyncio.gather(*(self._decide(name, cares, now_s) for name, cares in by_policy.items()))
+            self._ended(self._clock.now_s() - now_s)
         except Exception:
             log.exception("a tick of %d policies failed", len(due))
         finally:
@@ -105,9 +119,11 @@ class Loop:
 
     def _tell(self, seen: Sequence[tuple[Care, Outcome]], now_s: float) -> None:
         for care, outcome in seen:
-            care.looked_s, care.in_hand = now_s, None
-            self._catch_up(care, outcome)
-        self._report(seen, self._clock.now_s() - now_s)
+            care.in_hand = None
+            if care.target is outcome.target:  # not edited meanwhile
+                care.looked_s = now_s
+                self._catch_up(care, outcome)
+        self._report(seen)
 
     def _is_prepared(self, care: Care, target: Target, now_s: float) -> bool:
         try:

@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from controller.cluster.api import KubeApi
@@ -18,7 +19,6 @@ from controller.cluster.rivals import HPA, SCALED_OBJECT, Rivals
 from controller.cluster.startup import Startups
 from controller.cluster.watched import WatchedWorkloads
 from controller.cluster.workloads import ClusterWorkloads, ReadOnlyWorkloads
-from controller.crd.tables import KIND
 from controller.operator.clock import Clock
 from controller.operator.exporter import OperatorMetrics
 from controller.operator.health import Health
@@ -39,6 +39,7 @@ from controller.prometheus.http import PrometheusHttp
 from controller.prometheus.metrics import PrometheusMetrics
 from controller.reconcile import Outcome
 from scaling.decide import PolicyState
+from scaling.decision import Reason
 
 log = logging.getLogger(__name__)
 
@@ -118,11 +119,12 @@ class Operator:
             group_of=self.prometheus.group_key,
             may_act=self.lease.held,
             report=self._report,
+            ended=self.exporter.decided,
         )
         self.watch = Watch(self._kinds(), access, settings.namespaces, self.exporter.watch_restarted)
         self.resync = Resync(self.api, self._records(), settings.namespaces)
         self.health = Health(self.policies, self.lease, self.watch, self.clock)
-        self.policies.on_change, self.policies.on_gone = self._take, self._leave
+        self.policies.on_change, self.policies.on_gone, self.policies.on_let_go = self._take, self._leave, self._let_go
 
     async def run(self, stop: asyncio.Event) -> None:
         """Start everything, decide until stopped, and stop in the reverse order."""
@@ -213,7 +215,7 @@ class Operator:
                 "v1",
                 plural,
                 lambda: self.watched.known("apps/v1", kind),
-                lambda listed, known: self.watched.keep("apps/v1", kind, listed, known),
+                partial(self.watched.keep, "apps/v1", kind),
             )
 
         def rivals(group: str, version: str, plural: str, kind: str) -> Kept:
@@ -222,7 +224,8 @@ class Operator:
                 version,
                 plural,
                 lambda: self.rivals.known(kind),
-                lambda listed, known: self.rivals.keep(kind, listed, known),
+                partial(self.rivals.keep, kind),
+                partial(self.rivals.note_unlisted, kind),
             )
 
         return [
@@ -236,7 +239,6 @@ class Operator:
             ),
             workloads("Deployment", "deployments"),
             workloads("StatefulSet", "statefulsets"),
-            rivals("forescale.dev", "v1alpha1", "scalingpolicies", KIND),
             rivals("autoscaling", "v2", "horizontalpodautoscalers", HPA),
             rivals("keda.sh", "v1alpha1", "scaledobjects", SCALED_OBJECT),
         ]
@@ -258,16 +260,18 @@ class Operator:
         elif care.looked_s is None:
             recall(care.target, care.status, self.clock)
 
-    def _leave(self, care: Care, target: Target | None) -> None:
+    def _leave(self, care: Care) -> None:
         if not self.policies.known():
             self.resync.soon()
         self.loop.leave(care)
         self.reports.forget(care)
-        if target is not None:
-            self.workloads.forget(target)
-            self.startups.forget(target)
-            if self.rehearsal is not None:
-                self.rehearsal.forget(target)
+        self.rivals.drop(care.uid)
+
+    def _let_go(self, target: Target) -> None:
+        self.workloads.forget(target)
+        self.startups.forget(target)
+        if self.rehearsal is not None:
+            self.rehearsal.forget(target)
 
     def _may_report(self) -> bool:
         return self.lease.held() and (self.others is None or self.others.is_free())
@@ -277,6 +281,7 @@ class Operator:
         self.exporter.leads(held)
         if not held:
             return
+        self.rivals.contests.clear()
         self.resync.soon()
         for care in self.policies:
             care.begin_anew(self.clock.now_s())
@@ -284,7 +289,7 @@ class Operator:
 
     def _begin_anew(self, target: Target) -> None:
         """The target is another object than it was: what is remembered belongs to the old one."""
-        target.state = PolicyState()
+        target.state, target.holds = PolicyState(), (*target.holds, Reason.JUST_STARTED)
         self.startups.forget(target)
         care = self.policies.named(target.resource.namespace, target.resource.name)
         if care is not None and care.target is target:
@@ -292,8 +297,7 @@ class Operator:
             care.begin_anew(self.clock.now_s())
             self.loop.take(care)
 
-    def _report(self, seen: Sequence[tuple[Care, Outcome]], seconds: float) -> None:
-        self.exporter.decided(seconds)
+    def _report(self, seen: Sequence[tuple[Care, Outcome]]) -> None:
         self.reports.note(seen)
         sampled = {care.uid: self.prometheus.newest_at_s(outcome.target) for care, outcome in seen}
         self.loop.schedule.follow({uid: at_s for uid, at_s in sampled.items() if at_s is not None})

@@ -58,18 +58,19 @@ class Care:
 class Policies:
     """All of them, by uid.
 
-    `on_change` hears of one that is new or asks for something else, `on_gone` of one that was deleted, with the target
-    that it had.
+    `on_change` hears of one that is new or asks for something else, `on_gone` of one that was deleted, and `on_let_go`
+    of a target that is under its care no more: it is gone, cannot be read, or names another.
     """
 
     def __init__(self, now_s: Callable[[], float], off_limits: OffLimits = NOTHING) -> None:
         self._now_s, self._off_limits = now_s, off_limits
         self._cares: dict[str, Care] = {}
         self._uids: dict[tuple[str, str], str] = {}
-        self._going: set[str] = set()
-        """Uids of those that are asked to go, and kept by a finalizer."""
+        self._going: dict[str, str] = {}
+        """Namespaces by uid of those that are asked to go, and kept by a finalizer."""
         self.on_change: Callable[[Care], None] = lambda care: None
-        self.on_gone: Callable[[Care, Target | None], None] = lambda care, target: None
+        self.on_gone: Callable[[Care], None] = lambda care: None
+        self.on_let_go: Callable[[Target], None] = lambda target: None
 
     def __iter__(self) -> Iterator[Care]:
         return iter(list(self._cares.values()))
@@ -87,13 +88,15 @@ class Policies:
 
     def known(self) -> frozenset[str]:
         """The uids of all that was told of and exists, for `keep`."""
-        return frozenset(self._cares) | self._going
+        return frozenset(self._cares) | self._going.keys()
 
     def note(self, event: str | None, body: Mapping[str, Any]) -> None:
         """Take in an event of the watch: None for a body that was listed, or ADDED, MODIFIED, DELETED."""
         metadata = body["metadata"]
         if event == "DELETED" or metadata.get("deletionTimestamp"):
-            (self._going.discard if event == "DELETED" else self._going.add)(metadata["uid"])
+            self._going[metadata["uid"]] = metadata["namespace"]
+            if event == "DELETED":
+                del self._going[metadata["uid"]]
             self._give_up(metadata["uid"])
             return
         care = self._cares.get(metadata["uid"])
@@ -106,13 +109,16 @@ class Policies:
         self._read(care, body)
         self.on_change(care)
 
-    def keep(self, listed: Mapping[str, str], known_before: Collection[str]) -> None:
-        """Give up what a full listing (uid to name) no longer has: a deletion that no watch told of.
+    def keep(self, namespace: str, listed: Mapping[str, str], known_before: Collection[str]) -> None:
+        """Give up what a full listing (uid to name) of a namespace, or of all for "", no longer has: a deletion that no
+        watch told of.
 
         `known_before`: `known` as it was before the listing, as what came while it was made is not in it.
         """
-        gone = frozenset(known_before) - listed.keys()
-        self._going -= gone
+        within = self._going | {uid: care.namespace for uid, care in self._cares.items()}
+        gone = {uid for uid in known_before if uid not in listed and namespace in ("", within.get(uid))}
+        for uid in gone:
+            self._going.pop(uid, None)
         for uid in gone & self._cares.keys():
             log.warning("policy %s/%s is gone, and no event said so", self._cares[uid].namespace, self._cares[uid].name)
             self._give_up(uid)
@@ -133,9 +139,8 @@ class Policies:
             return
         if self._uids.get((care.namespace, care.name)) == uid:  # a namesake may have been made since
             del self._uids[care.namespace, care.name]
-        target = care.target
-        _replace(care, None)
-        self.on_gone(care, target)
+        self._replace(care, None)
+        self.on_gone(care)
 
     def _read(self, care: Care, body: Mapping[str, Any]) -> None:
         try:
@@ -143,21 +148,23 @@ class Policies:
             self._off_limits.check(resource)
         except InputError as error:
             care.problem = str(error)
-            _replace(care, None)
+            self._replace(care, None)
             return
         care.problem = ""
         if care.target is not None and _same_load(care.target.resource, resource):
-            _replace(care, Target(resource, care.target.state))
+            self._replace(care, Target(resource, care.target.state))
         else:
-            _replace(care, Target(resource))
+            self._replace(care, Target(resource))
             care.begin_anew(self._now_s())
 
-
-def _replace(care: Care, target: Target | None) -> None:
-    """Put a target in place of the one before; a tick that is at that one writes nothing any more."""
-    if care.target is not None:
-        care.target.superseded = True
-    care.target = target
+    def _replace(self, care: Care, target: Target | None) -> None:
+        """Put a target in place of the one before; a tick that is at that one writes nothing any more."""
+        before, care.target = care.target, target
+        if before is None:
+            return
+        before.superseded = True
+        if target is None or target.resource.target != before.resource.target:
+            self.on_let_go(before)
 
 
 def _same_load(before: PolicyResource, after: PolicyResource) -> bool:

@@ -11,10 +11,13 @@ from controller.operator.clock import Clock
 from controller.operator.exporter import OperatorMetrics
 from controller.operator.policies import Care
 from controller.operator.policy_book import PolicyBook
-from controller.ports import Scale, Target, WouldBe
+from controller.ports import Refused, Scale, Target, WouldBe
 from controller.reconcile import Outcome
 
 log = logging.getLogger(__name__)
+
+SYNCED_WITHIN_S = 15.0
+"""How long after a start it is no news that the watches have not told of everything yet (chosen: one interval)."""
 
 
 class Reports:
@@ -37,12 +40,6 @@ class Reports:
     def note(self, seen: Sequence[tuple[Care, Outcome]]) -> None:
         """Take in outcomes."""
         for care, outcome in seen:
-            if care.target is not outcome.target:
-                continue  # edited or deleted since
-            facts = self._facts(care, outcome.target)
-            self._reporter.note(facts, outcome)
-            self._metrics.note(facts, outcome, self._would_be(outcome.target) if self._would_be else None)
-            self._measure(care, outcome)
             if outcome.changed and outcome.decision is not None:
                 log.info(
                     "%s: %d to %d replicas (%s)",
@@ -51,6 +48,18 @@ class Reports:
                     outcome.decision.final_replicas,
                     ", ".join(outcome.decision.reasons),
                 )
+            if care.target is None or (care.target is not outcome.target and not outcome.changed):
+                continue  # edited or deleted since
+            if self._is_still_starting(care, outcome):
+                continue
+            facts = self._facts(care, outcome.target)
+            self._reporter.note(facts, outcome)
+            self._metrics.note(facts, outcome, self._would_be(outcome.target) if self._would_be else None)
+            self._measure(care, outcome)
+
+    def _is_still_starting(self, care: Care, outcome: Outcome) -> bool:
+        waits = isinstance(outcome.scale, Refused) and outcome.scale.reason == "NotSynced"
+        return waits and self._clock.now_s() - care.adopted_s < SYNCED_WITHIN_S
 
     def note_invalid(self, care: Care) -> None:
         """Take in that a resource cannot be read."""

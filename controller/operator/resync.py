@@ -36,8 +36,11 @@ class Kept:
     plural: str
     known: Callable[[], Collection[str]]
     """The uids that are kept."""
-    keep: Callable[[Mapping[str, str], Collection[str]], None]
-    """Takes what was listed, uid to namespace/name, and what was known before."""
+    keep: Callable[[str, Mapping[str, str], Collection[str]], None]
+    """Takes the namespace that was listed, "" for all, what was listed, uid to namespace/name, and what was known
+    before."""
+    on_failure: Callable[[str], None] = lambda why: None
+    """Hears why a listing failed."""
     on_untold: Callable[[], None] | None = None
     """Hears that of what was listed nothing was told for `UNTOLD_S`. Who has it, keeps all that is told, and is what
     all else is for."""
@@ -70,15 +73,15 @@ class Resync:
                 await asyncio.wait_for(self._wanted.wait(), RETRY_S if self._early else RESYNC_S)
 
     async def _compare(self, kept: Kept) -> None:
-        known = kept.known()
-        listings = [await self._listed(kept, place) for place in self._places(kept)]
-        listed = {uid: name for listing in listings if listing is not None for uid, name in listing.items()}
-        if None in listings:  # whose is missing cannot be told from whose is gone: this time nobody is given up
-            known = frozenset()
-        if any(listing is not None for listing in listings):
-            kept.keep(listed, known)
+        there: set[str] = set()
+        for namespace in self._namespaces or ("",):
+            known = kept.known()
+            listed = await self._listed(kept, namespace)
+            if listed is not None:
+                there |= listed.keys()
+                kept.keep(namespace, listed, known)
         if kept.on_untold is not None:
-            untold = frozenset(listed) - frozenset(kept.known())
+            untold = frozenset(there) - frozenset(kept.known())
             self._early |= bool(untold) or not kept.known()
             self._look_at(untold, kept.on_untold)
 
@@ -92,17 +95,23 @@ class Resync:
             self._untold = frozenset()
             on_untold()
 
-    def _places(self, kept: Kept) -> list[str]:
-        root = f"/apis/{kept.group}/{kept.version}"
-        within = [f"{root}/namespaces/{namespace}" for namespace in self._namespaces] or [root]
-        return [f"{place}/{kept.plural}" for place in within]
-
-    async def _listed(self, kept: Kept, place: str) -> dict[str, str] | None:
+    async def _listed(self, kept: Kept, namespace: str) -> dict[str, str] | None:
+        folder = f"/apis/{kept.group}/{kept.version}"
+        within = f"{folder}/namespaces/{namespace}" if namespace else folder
         try:
-            return await self._api.list_names(place)
+            return await self._api.list_names(f"{within}/{kept.plural}")
         except ApiError as error:
-            if error.code == 404:  # the kind is gone, and all of it
-                return {}
+            if error.code == 404 or (error.code == 403 and await self._is_unserved(folder)):
+                return {}  # the kind is gone, and all of it
             self._early |= error.code != 403  # which only people change
             log.warning("no listing of %s: %s", kept.plural, error)
+            kept.on_failure(str(error))
             return None
+
+    async def _is_unserved(self, folder: str) -> bool:
+        """Whether a group's version is not there at all: what nobody has a right to, the API server forbids first."""
+        try:
+            await self._api.get(folder)
+        except ApiError as error:
+            return error.code == 404
+        return False

@@ -11,7 +11,6 @@ import pytest
 
 from controller.cluster.api import ApiSettings, KubeApi
 from controller.cluster.kinds import Kinds
-from controller.cluster.rivals import Rivals
 from controller.cluster.startup import Startups
 from controller.cluster.watched import WATCHED, WatchedWorkloads, Workload, read_workload
 from controller.cluster.workloads import ClusterWorkloads
@@ -21,7 +20,7 @@ from scaling.errors import InputError
 from tests.cluster.companions import STARTUP, add_node, controller_manager, kwok, scheduler
 from tests.cluster.conftest import require
 from tests.cluster.controlplane import Cluster
-from tests.controller.cluster.workload_bodies import a_target
+from tests.controller.cluster.workload_bodies import a_target, no_rivals
 
 SHOP = "/apis/apps/v1/namespaces/shop/deployments"
 SERVED_WITHIN_S = 30
@@ -111,7 +110,7 @@ class Scene:
         async def connected():
             kubeconfig = self.cluster.certificates.kubeconfig(self.cluster.address, f"{self.groups}/CN={self.user}")
             async with KubeApi(ApiSettings(kubeconfig=kubeconfig)) as api:
-                rivals = Rivals()
+                rivals = no_rivals()
                 args = (api, self.watched, Kinds(api), rivals, lambda: self.leads, self.renewed.append)
                 return await use(ClusterWorkloads(*args), api)
 
@@ -139,7 +138,7 @@ def writing(target, replicas, meanwhile=lambda: None):
     async def use(workloads, api):
         seen = await workloads.scale(target, 0.0)
         meanwhile()
-        refused = await workloads.set_replicas(target, seen, replicas)
+        refused = await workloads.set_replicas(target, seen, replicas, 0.0)
         return refused and refused.reason, await workloads.scale(target, 15.0)
 
     return use
@@ -153,7 +152,6 @@ def test_a_write_is_one_patch_in_our_name_and_seen_at_once(shop):
     record = scene.watched.find("shop", scene.target.resource.target)
     assert isinstance(record, Workload)
     assert (record.replicas, [manager.name for manager in record.managers]) == (8, ["forescale"])
-    assert record.managers[0].subresource == "scale"
 
 
 def test_a_rival_who_writes_in_between_is_not_overwritten(shop):
@@ -195,7 +193,7 @@ def test_a_deployment_is_scaled_without_a_watch(shop):
 
 async def both(workloads, target):
     seen = await workloads.scale(target, 0.0)
-    refused = await workloads.set_replicas(target, seen, 0)
+    refused = await workloads.set_replicas(target, seen, 0, 0.0)
     return seen, refused, await workloads.scale(target, 15.0), workloads.selector(target)
 
 
@@ -245,7 +243,7 @@ def test_a_user_who_may_read_and_not_write_is_told_what_is_missing(shop):
 
     async def use(workloads, api):
         seen = await workloads.scale(scene.target, 0.0)
-        return [await workloads.set_replicas(scene.target, seen, 8) for _ in range(3)]
+        return [await workloads.set_replicas(scene.target, seen, 8, 0.0) for _ in range(3)]
 
     first, *others = scene.run(use)
     assert first.reason == "Forbidden"
@@ -296,7 +294,7 @@ def test_who_undoes_our_writes_is_known_by_name_and_let_be(shop):
     async def use(workloads, api):
         for now_s in (0.0, 15.0):
             seen = await workloads.scale(scene.target, now_s)
-            assert await workloads.set_replicas(scene.target, seen, 8) is None
+            assert await workloads.set_replicas(scene.target, seen, 8, 0.0) is None
             scene.rival(3, "argocd-controller")
             scene.watch()
         return await workloads.scale(scene.target, 30.0)

@@ -54,7 +54,7 @@ class World:
     async def scale(self, target, now_s):
         return self.scales.get(target.resource.name, Scale(2, 2))
 
-    async def set_replicas(self, target, seen, replicas):
+    async def set_replicas(self, target, seen, replicas, now_s):
         if self.write is None:
             self.written[target.resource.name] = replicas
         return self.write
@@ -193,10 +193,10 @@ def test_a_write_that_raises_is_a_refused_one_and_keeps_no_other_from_its_own(mo
     world = World()
     whole = world.set_replicas
 
-    async def broken(target, seen, replicas):
+    async def broken(target, seen, replicas, now_s):
         if target.resource.name == "broken":
             raise KeyError("uid")
-        return await whole(target, seen, replicas)
+        return await whole(target, seen, replicas, now_s)
 
     monkeypatch.setattr(world, "set_replicas", broken)
     api, web = one_tick(world, a_target("broken"), a_target())

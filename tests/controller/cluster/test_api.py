@@ -57,16 +57,15 @@ def test_each_write_says_what_its_body_is(tmp_path):
         await api.patch(THING, {"a": 1}, {"dryRun": "All"})
         await api.post(THING, {"b": 1})
         await api.put(THING, {"c": 1})
-        await api.delete(THING, {"d": 1})
-        await api.delete(THING)
+        await api.patch(THING, lambda: {"d": 1})
 
     stub = ApiStub()
     talk(stub, tmp_path, calls)
-    assert [verb for verb, _ in stub.asked] == ["PATCH", "POST", "PUT", "DELETE", "DELETE"]
+    assert [verb for verb, _ in stub.asked] == ["PATCH", "POST", "PUT", "PATCH"]
     assert stub.asked[0][1].endswith("?dryRun=All")
     plain = "application/json"
     merge = "application/merge-patch+json"
-    assert stub.bodies == [(merge, {"a": 1}), (plain, {"b": 1}), (plain, {"c": 1}), (plain, {"d": 1})]
+    assert stub.bodies == [(merge, {"a": 1}), (plain, {"b": 1}), (plain, {"c": 1}), (merge, {"d": 1})]
 
 
 @pytest.mark.parametrize(
@@ -116,6 +115,55 @@ def test_coming_back_has_an_end(tmp_path):
     stub = ApiStub([Said(429, a_status("TooManyRequests", "later"), {"Retry-After": "0"})])
     assert refused(stub, tmp_path, get).code == 429
     assert len(stub.asked) == MOST_TRIES
+
+
+def test_a_body_is_made_when_its_turn_has_come_and_may_end_the_call(tmp_path):
+    class WithheldError(Exception):
+        pass
+
+    def body():
+        made.append(len(stub.asked))
+        if len(made) == 2:
+            raise WithheldError
+        return {"a": 1}
+
+    async def calls(api):
+        with pytest.raises(WithheldError):
+            await api.patch(THING, body)
+
+    made: list[int] = []
+    stub = ApiStub([Said(429, headers={"Retry-After": "0"}), Said()])
+    talk(stub, tmp_path, calls)
+    assert made == [0, 1]
+    assert stub.asked == [("PATCH", THING)]
+
+
+def test_what_is_wanted_sooner_than_the_deadline_is_given_up_sooner(tmp_path):
+    async def silent(request):
+        await asyncio.sleep(60)
+
+    async def run():
+        async with serving(silent) as port, api_on(port, tmp_path) as api:
+            with pytest.raises(ApiError) as caught:
+                await api.patch(THING, {}, within_s=0.05)
+            return caught.value
+
+    error = asyncio.run(run())
+    assert (error.code, error.reason, error.message) == (None, "Timeout", "no answer within 0.05 s")
+
+
+def test_a_write_whose_turn_does_not_come_in_time_is_not_sent_and_says_so(tmp_path):
+    async def calls(api):
+        first = await api.patch(THING, {}, within_s=5.0)
+        with pytest.raises(ApiError) as caught:
+            await api.patch(THING, {}, within_s=5.0)
+        return first, caught.value
+
+    stub = ApiStub()
+    _, error = talk(stub, tmp_path, calls, deadline_s=0.2, requests_per_s=0.1, burst=1)
+    assert (error.code, error.reason) == (None, "Throttled")
+    assert error.message == "its turn among 0.1 requests/s did not come in time"
+    assert len(stub.asked) == 1
 
 
 def test_a_silence_beyond_the_deadline_is_not_waited_for_and_a_refused_read_leaves_writes_their_try(tmp_path):

@@ -96,7 +96,8 @@ def test_a_status_is_written_once_and_a_hold_with_moving_demand_writes_nothing()
             await settle()
         ((path, body),) = api.statuses
         assert path == PATH
-        assert set(body) == {"status"}
+        assert set(body) == {"metadata", "status"}
+        assert body["metadata"] == {"uid": "uid-1"}
         assert merged({}, body["status"]) == CALM | {"lastDecision": CALM["lastDecision"] | {"demand": "300"}}
         assert api.events == []
 

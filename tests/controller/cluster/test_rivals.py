@@ -1,9 +1,7 @@
 import pytest
 
-from controller.cluster.rivals import CONTESTED_S, Rivals
-from controller.cluster.watched import read_workload
-from scaling.spec import Mode
-from tests.controller.cluster.workload_bodies import a_deployment, a_policy, a_target
+from controller.cluster.rivals import HPA, SCALED_OBJECT, Rivals
+from tests.controller.cluster.workload_bodies import a_policy, a_target
 
 SEEN = "2026-11-23T12:00:00Z"
 
@@ -83,9 +81,12 @@ def test_a_listing_drops_rivals_whose_deletion_was_missed():
     rivals.note_hpa(None, an_hpa("gone"))
     before = rivals.known("HorizontalPodAutoscaler")
     rivals.note_scaled_object(None, a_scaled_object())
-    rivals.keep("HorizontalPodAutoscaler", {}, before)
+    rivals.keep(HPA, "bank", {}, before)
     assert of(rivals) == "ScaledObject"
-    rivals.keep("ScaledObject", {}, {"web-so"})
+    assert rivals.known(HPA) == before
+    rivals.keep(HPA, "shop", {}, before)
+    assert rivals.known(HPA) == frozenset()
+    rivals.keep(SCALED_OBJECT, "", {}, {"web-so"})
     assert of(rivals) is None
 
 
@@ -93,6 +94,68 @@ def test_a_rival_without_a_target_is_none():
     rivals = Rivals()
     rivals.note_hpa(None, {"metadata": {"namespace": "shop", "name": "x", "uid": "x"}, "spec": {}})
     assert of(rivals) is None
+
+
+@pytest.mark.parametrize(
+    ("annotations", "reason"),
+    [
+        ({"autoscaling.keda.sh/paused": "true"}, None),
+        ({"autoscaling.keda.sh/paused": "false"}, "ScaledObject"),
+        ({"autoscaling.keda.sh/paused-replicas": "3"}, "ScaledObject"),
+    ],
+)
+def test_a_paused_scaled_object_scales_nothing(annotations, reason):
+    rivals, body = Rivals(), a_scaled_object()
+    rivals.note_scaled_object(None, body)
+    rivals.note_scaled_object("MODIFIED", body | {"metadata": body["metadata"] | {"annotations": annotations}})
+    assert of(rivals) == reason
+
+
+def test_an_empty_word_of_a_scaled_object_is_none():
+    rivals = Rivals()
+    rivals.note_scaled_object(None, a_scaled_object(apiVersion="", kind=""))
+    assert of(rivals) == "ScaledObject"
+
+
+# What is not known yet
+
+
+def unknown(rivals, target=None):
+    refused = rivals.unknown(target or a_target())
+    return refused and refused.message
+
+
+def test_until_both_kinds_were_listed_nobody_knows_who_else_scales():
+    rivals = Rivals()
+    rivals.note_unlisted(HPA, "403 Forbidden")
+    assert unknown(rivals) == "whether a HorizontalPodAutoscaler scales it is not known: 403 Forbidden"
+    rivals.keep(HPA, "", {}, ())
+    assert unknown(rivals) == "whether a ScaledObject scales it is not known: they have not been listed yet"
+    rivals.keep(SCALED_OBJECT, "bank", {}, ())
+    assert unknown(rivals) is not None
+    rivals.keep(SCALED_OBJECT, "shop", {}, ())
+    assert unknown(rivals) is None
+
+
+def test_one_that_is_listed_and_was_not_told_of_may_scale_anything_in_its_namespace():
+    rivals = Rivals()
+    rivals.keep(SCALED_OBJECT, "", {}, ())
+    rivals.keep(HPA, "", {"web-hpa": "shop/web-hpa", "other": "bank/other"}, ())
+    assert "HorizontalPodAutoscaler shop/web-hpa scales it is not known" in unknown(rivals)
+    rivals.note_hpa("ADDED", an_hpa(target="api"))
+    assert unknown(rivals) is None
+
+
+def test_one_without_a_target_was_told_of_all_the_same():
+    rivals = Rivals()
+    rivals.keep(SCALED_OBJECT, "", {}, ())
+    rivals.note_hpa("ADDED", {"metadata": {"namespace": "shop", "name": "x", "uid": "x"}, "spec": {}})
+    rivals.keep(HPA, "", {"x": "shop/x"}, ())
+    assert unknown(rivals) is None
+
+
+def test_a_policy_in_shadow_need_not_know():
+    assert unknown(Rivals(), a_target(mode="Shadow")) is None
 
 
 # Other policies
@@ -123,6 +186,15 @@ def test_a_policy_in_shadow_is_in_nobodys_way_and_nobody_in_its():
     assert of(rivals, a_target(policy="acting")) == "HorizontalPodAutoscaler"
 
 
+def test_a_target_that_two_policies_name_is_shared_in_shadow_too():
+    rivals = Rivals()
+    rivals.note_policy(None, a_policy("one"))
+    assert not rivals.is_shared(a_target(policy="one"))
+    rivals.note_policy(None, a_policy("two", mode="Shadow"))
+    assert rivals.is_shared(a_target(policy="one"))
+    assert not rivals.is_shared(a_target("api", policy="one"))
+
+
 def test_the_newer_policy_takes_over_once_the_older_is_gone():
     rivals = Rivals()
     rivals.note_policy(None, a_policy("old", created="2026-01-01T00:00:00Z"))
@@ -130,93 +202,3 @@ def test_the_newer_policy_takes_over_once_the_older_is_gone():
     assert of(rivals, a_target(policy="new")) == "ScalingPolicy"
     rivals.note_policy("DELETED", a_policy("old"))
     assert of(rivals, a_target(policy="new")) is None
-
-
-# Contested writes
-
-
-class Scene:
-    """A target that we and others write to in turn."""
-
-    def __init__(self):
-        self.rivals, self.target, self.version = Rivals(), a_target(), 100
-        self.place = self.target.resource.namespace, self.target.resource.target
-
-    def we_write(self, replicas):
-        self.rivals.note_write(*self.place, self._workload(replicas, []))
-
-    def seen(self, now_s, replicas, *managers):
-        entries = [each if isinstance(each, tuple) else (each, SEEN) for each in managers]
-        self.rivals.note_scale(*self.place, self._workload(replicas, entries), now_s)
-        return of(self.rivals, self.target, now_s)
-
-    def _workload(self, replicas, managers):
-        self.version += 1
-        return read_workload(a_deployment(replicas=replicas, version=str(self.version), managers=managers))
-
-
-def test_somebody_who_undoes_two_of_our_writes_is_left_alone_for_ten_minutes():
-    scene = Scene()
-    scene.we_write(8)
-    assert scene.seen(15, 5, "argocd-controller") is None
-    scene.we_write(8)
-    assert scene.seen(30, 5, "argocd-controller") == "Contested"
-    message = '"argocd-controller" undid 2 of our writes to spec.replicas of Deployment web within 10 minutes'
-    assert said(scene.rivals, 30) == message
-    assert scene.seen(30 + CONTESTED_S - 1, 5, "argocd-controller") == "Contested"
-    assert scene.seen(30 + CONTESTED_S, 5, "argocd-controller") is None
-
-
-def test_a_contest_holds_a_policy_in_shadow_no_more_than_anything_else():
-    scene = Scene()
-    for now_s in (15, 30):
-        scene.we_write(8)
-        scene.seen(now_s, 5, "argocd-controller")
-    scene.target.spec = a_target(mode="Shadow").spec
-    assert scene.target.spec.mode is Mode.SHADOW
-    assert scene.rivals.of(scene.target, 30) is None
-
-
-@pytest.mark.parametrize(
-    "looks",
-    [
-        pytest.param([(15, 5, "kubectl"), (30, 6, "kubectl"), (45, 7, "kubectl")], id="a-person-without-our-writing"),
-        pytest.param([(15, 8, "kubectl"), (30, 8, "kubectl")], id="the-same-size"),
-        pytest.param([(15, 5, "forescale"), (30, 5, "forescale")], id="ourselves"),
-        pytest.param([(15, 5, ("kubectl", "2026-11-23T11:00:00Z"), "forescale")] * 2, id="ourselves-later"),
-    ],
-)
-def test_what_is_no_contest(looks):
-    scene = Scene()
-    scene.we_write(8)
-    assert [scene.seen(*look) for look in looks] == [None] * len(looks)
-    if "forescale" in looks[0]:
-        scene.we_write(8)
-        assert [scene.seen(*look) for look in looks] == [None] * len(looks)
-
-
-def test_two_undone_writes_far_apart_are_two_wishes():
-    scene = Scene()
-    scene.we_write(8)
-    scene.seen(0, 5, "kubectl")
-    scene.we_write(8)
-    assert scene.seen(CONTESTED_S + 1, 5, "kubectl") is None
-
-
-def test_news_older_than_our_write_undo_nothing():
-    scene = Scene()
-    for _ in range(3):
-        scene.we_write(8)
-        scene.version -= 2  # the watch is behind
-        assert scene.seen(15, 5, "kubectl") is None
-        scene.version += 2
-
-
-def test_a_rival_without_a_name_is_somebody_and_a_forgotten_target_has_none():
-    scene = Scene()
-    for now_s in (15, 30):
-        scene.we_write(8)
-        scene.seen(now_s, 5)
-    assert str(said(scene.rivals, 30)).startswith("somebody undid 2")
-    scene.rivals.forget(*scene.place)
-    assert scene.rivals.of(scene.target, 30) is None

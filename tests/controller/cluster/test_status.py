@@ -66,7 +66,7 @@ def an_outcome(current=4, final=4, reasons=(Reason.WITHIN_BAND,), reading=KNOWN,
     rival = Refused("HorizontalPodAutoscaler", message) if message else None
     scale = Scale(current, current, holds, rival)
     outcome = Outcome(target or a_target(), scale, reading, observation, decision)
-    return replace(outcome, **fields)
+    return replace(outcome, **{"acted": outcome.acts, **fields})
 
 
 def without_scale(reason="TargetNotFound", message="Deployment web is not there"):
@@ -89,6 +89,7 @@ def said(status):
 
 CALM = status_of(an_outcome(), facts())
 ADD = an_outcome(4, 6, (Reason.BELOW_BAND,))
+SHADOWED = an_outcome(4, 6, (Reason.BELOW_BAND,), target=a_target(Mode.SHADOW))
 REFUSED = Refused("FailedUpdateScale", "403 Forbidden")
 
 
@@ -121,7 +122,7 @@ def test_a_change_is_told_with_what_it_takes_to_explain_it():
         pytest.param(an_outcome(4, 4), 4, 4, id="a-hold"),
         pytest.param(ADD, 6, 6, id="carried-out"),
         pytest.param(replace(ADD, write=REFUSED), 4, 6, id="refused"),
-        pytest.param(replace(ADD, target=a_target(Mode.SHADOW)), 4, 6, id="shadow"),
+        pytest.param(SHADOWED, 4, 6, id="shadow"),
         pytest.param(replace(an_outcome(), decision=None, failure="ValueError: no"), 4, None, id="no-decision"),
         pytest.param(without_scale(), None, None, id="no-target"),
     ],
@@ -160,7 +161,7 @@ def fallen_back(**fallback):
     [
         pytest.param(an_outcome(), {}, "decided every 15 s", id="calm"),
         pytest.param(
-            replace(ADD, target=a_target(Mode.SHADOW)),
+            SHADOWED,
             {},
             "decided every 15 s; Shadow: nothing is written",
             id="shadow",

@@ -70,6 +70,8 @@ def test_pods_that_are_all_recreated_are_a_rollout_also_where_the_controller_for
     [
         pytest.param({}, {}, False, id="settled"),
         pytest.param({"updatedReplicas": 1}, {}, True, id="old-pods-left"),
+        pytest.param({"updatedReplicas": 3, "readyReplicas": 2}, {}, True, id="the-last-pod-starts"),
+        pytest.param({"updatedReplicas": 2, "readyReplicas": 2}, {"partition": 1}, True, id="above-it-one-starts"),
         pytest.param({"updatedReplicas": 2}, {"partition": 1}, False, id="the-partition-stays-old"),
         pytest.param({"updatedReplicas": 1}, {"partition": 1}, True, id="above-the-partition"),
         pytest.param({"updatedReplicas": 1}, None, False, id="on-delete-never-ends"),
@@ -96,7 +98,7 @@ def test_zero_replicas_are_zero():
 def test_managers_are_those_of_the_replicas():
     body = a_deployment(managers=[("forescale", "2026-11-23T12:00:00Z")])
     body["metadata"]["managedFields"] += [a_manager("kubectl", field="f:template"), {"manager": "empty"}]
-    assert read_workload(body).managers == (Manager("forescale", "2026-11-23T12:00:00Z", "scale"),)
+    assert read_workload(body).managers == (Manager("forescale", "2026-11-23T12:00:00Z"),)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +155,7 @@ def test_a_deleted_workload_is_dropped_and_a_late_deletion_spares_its_successor(
 def test_a_missing_workload_is_not_synced_until_a_listing_has_said_what_there_is():
     watched = watching()
     assert watched.find("shop", WEB).reason == "NotSynced"
-    watched.keep("apps/v1", "Deployment", {"a": "shop/web"}, frozenset())
+    watched.keep("apps/v1", "Deployment", "", {"a": "shop/web"}, frozenset())
     assert watched.find("shop", WEB).reason == "NotSynced"
     assert watched.find("shop", TargetRef("apps/v1", "Deployment", "other")).reason == "TargetNotFound"
     watched.note(None, a_deployment())
@@ -166,19 +168,16 @@ def test_a_listing_drops_what_is_gone_but_not_what_came_while_it_was_made():
     watched = watching(a_deployment("gone", uid="1"), a_deployment("web", uid="2"))
     before = watched.known("apps/v1", "Deployment")
     watched.note("ADDED", a_deployment("new", uid="3"))
-    watched.keep("apps/v1", "Deployment", {"2": "shop/web"}, before)
+    watched.keep("apps/v1", "Deployment", "", {"2": "shop/web"}, before)
     assert watched.known("apps/v1", "Deployment") == {"2", "3"}
 
 
-def test_a_change_is_told_only_if_a_decision_can_depend_on_it():
-    told = []
-    watched = watching(a_deployment(), on_change=lambda *place: told.append(place))
-    assert told.pop() == ("shop", "Deployment", "web")
-    watched.note("MODIFIED", a_deployment(version="101", observedGeneration=9))
-    assert told == []
-    watched.note("MODIFIED", a_deployment(version="102", readyReplicas=2))
-    watched.note("DELETED", a_deployment(version="103"))
-    assert told == [("shop", "Deployment", "web")] * 2
+def test_a_listing_of_one_namespace_says_nothing_of_the_others():
+    watched = watching(a_deployment(uid="1"))
+    watched.keep("apps/v1", "Deployment", "bank", {}, {"1"})
+    assert watched.find("shop", WEB).uid == "1"
+    assert watched.find("bank", WEB).reason == "TargetNotFound"
+    assert watched.find("shop", TargetRef("apps/v1", "Deployment", "other")).reason == "NotSynced"
 
 
 def test_other_kinds_are_left_alone():

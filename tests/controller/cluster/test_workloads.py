@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from controller.cluster.kinds import Kinds
-from controller.cluster.rivals import Rivals
+from controller.cluster.lease import LeaseSettings
+from controller.cluster.rivals import HPA
 from controller.cluster.watched import WatchedWorkloads
 from controller.cluster.workloads import (
     FORBIDDEN_FIRST_S,
@@ -12,12 +13,22 @@ from controller.cluster.workloads import (
     KEPT_S,
     RETRY_S,
     SILENCE_RETRY_S,
+    WRITE_WITHIN_S,
     ClusterWorkloads,
     ReadOnlyWorkloads,
 )
 from controller.ports import Refused, Scale, Target
 from scaling.decision import Reason
-from tests.controller.cluster.workload_bodies import FakeApi, a_deployment, a_policy, a_scale, a_target, an_error
+from tests.controller.cluster.test_rivals import an_hpa
+from tests.controller.cluster.workload_bodies import (
+    FakeApi,
+    a_deployment,
+    a_policy,
+    a_scale,
+    a_target,
+    an_error,
+    no_rivals,
+)
 
 SCALE = "/apis/apps/v1/namespaces/shop/deployments/web/scale"
 SET_SCALE = "/apis/apps/v1/namespaces/shop/replicasets/web/scale"
@@ -28,14 +39,14 @@ class Scene:
     """One target, the API server and the watch as the test wants them, and what came of it."""
 
     def __init__(self, *bodies, kind="Deployment", mode="Auto"):
-        self.api, self.watched, self.rivals = FakeApi(), WatchedWorkloads(), Rivals()
+        self.api, self.watched, self.rivals = FakeApi(), WatchedWorkloads(), no_rivals()
         self.leads, self.renewed = True, list[Target]()
         self.workloads = ClusterWorkloads(
             self.api, self.watched, Kinds(self.api), self.rivals, lambda: self.leads, self.renewed.append
         )
         self.target = a_target(kind=kind, mode=mode)
         self.tell(*bodies)
-        self.watched.keep("apps/v1", "Deployment", {}, ())
+        self.watched.keep("apps/v1", "Deployment", "", {}, ())
 
     def tell(self, *bodies):
         for body in bodies:
@@ -48,7 +59,7 @@ class Scene:
         async def run():
             found = await self.workloads.scale(self.target, now_s)
             assert isinstance(found, Scale)
-            return await self.workloads.set_replicas(self.target, seen or found, replicas)
+            return await self.workloads.set_replicas(self.target, seen or found, replicas, now_s)
 
         return asyncio.run(run())
 
@@ -83,7 +94,7 @@ def test_a_target_that_is_not_there_is_refused(body, reason):
 
 def test_a_target_that_the_watch_has_not_told_of_yet_is_refused_as_such():
     scene = Scene()
-    scene.watched.keep("apps/v1", "Deployment", {"a": "shop/web"}, ())
+    scene.watched.keep("apps/v1", "Deployment", "", {"a": "shop/web"}, ())
     assert scene.read().reason == "NotSynced"
 
 
@@ -119,14 +130,15 @@ def test_another_kinds_scale_is_asked_for_and_kept_a_minute():
     scene = Scene(kind="ReplicaSet")
     scene.api.will(SET_SCALE, a_scale(0), a_scale(5, ready=4))
     assert [scene.read(0.0), scene.read(0.7 * KEPT_S), scene.read(1.3 * KEPT_S)] == [Scale(0, 0)] * 2 + [Scale(5, 4)]
-    assert scene.api.asked == ["/apis/apps/v1", SET_SCALE, SET_SCALE]
+    owner = SET_SCALE.removesuffix("/scale")
+    assert scene.api.asked == ["/apis/apps/v1", owner, SET_SCALE, owner, SET_SCALE]
     assert scene.workloads.selector(scene.target) == "app=web"
 
 
 def test_a_deployment_is_asked_for_where_it_is_not_watched():
     api = FakeApi()
     api.will(SCALE, a_scale(5))
-    workloads = ReadOnlyWorkloads(api, WatchedWorkloads(kinds=()), Kinds(api), Rivals())
+    workloads = ReadOnlyWorkloads(api, WatchedWorkloads(kinds=()), Kinds(api), no_rivals())
     assert asyncio.run(workloads.scale(a_target(), 0.0)) == Scale(5, 5)
     assert not hasattr(workloads, "set_replicas")
 
@@ -152,6 +164,26 @@ def test_a_scale_that_cannot_be_read_is_refused_and_left_alone_for_a_while(code,
 @pytest.mark.parametrize(("kind", "reason"), [("Deploiment", "KindNotFound"), ("DaemonSets", "KindNotFound")])
 def test_a_kind_that_cannot_be_scaled_is_refused(kind, reason):
     assert Scene(kind=kind).read().reason == reason
+
+
+@pytest.mark.parametrize(
+    ("owners", "found"),
+    [
+        ([], Scale(5, 5)),
+        ([{"kind": "Rollout", "name": "web"}], Scale(5, 5)),
+        (
+            [{"kind": "Deployment", "name": "web", "controller": True}],
+            Refused("Owned", "ReplicaSet shop/web belongs to Deployment web, which scales it: name that one instead"),
+        ),
+        (an_error(403), Scale(5, 5)),
+    ],
+)
+def test_a_replica_set_that_a_deployment_scales_is_left_to_it(owners, found):
+    scene = Scene(kind="ReplicaSet")
+    whole = owners if isinstance(owners, Exception) else {"metadata": {"ownerReferences": owners}}
+    scene.api.will(SET_SCALE, a_scale(5))
+    scene.api.will(SET_SCALE.removesuffix("/scale"), whole)
+    assert scene.read() == found
 
 
 # Writing
@@ -239,7 +271,7 @@ def test_a_version_that_keeps_moving_is_not_chased():
 
 def test_a_scale_that_is_not_the_one_that_was_decided_on_costs_no_request():
     scene = Scene(a_deployment(replicas=3))
-    refused = scene.write(8, seen=Scale(5, 5))
+    refused = scene.write(8, seen=Scale(5, 5, uid="a"))
     said = "Deployment shop/web was at 5 replicas when we decided and is at 3"
     assert refused == Refused("ChangedMeanwhile", said)
     assert scene.api.patches == []
@@ -275,15 +307,102 @@ def test_a_forbidden_write_is_tried_again_soon_and_then_after_minutes():
     assert 0.8 * FORBIDDEN_RETRY_S <= pauses_s[-1] <= 1.2 * FORBIDDEN_RETRY_S + 5
 
 
-def test_a_write_that_is_not_answered_in_time_is_given_up_before_another_may_write(monkeypatch):
+@pytest.mark.parametrize(
+    ("meanwhile", "replicas", "message"),
+    [
+        pytest.param(
+            lambda scene: scene.tell(a_deployment(version="101", updatedReplicas=1)),
+            2,
+            "a rollout of Deployment shop/web has begun since we decided",
+            id="a-rollout",
+        ),
+        pytest.param(
+            lambda scene: scene.tell(a_deployment(version="101", uid="new")),
+            2,
+            "Deployment shop/web was made again since we decided",
+            id="another-object",
+        ),
+        pytest.param(
+            lambda scene: scene.rivals.note_hpa("ADDED", an_hpa()),
+            8,
+            "HorizontalPodAutoscaler web-hpa scales Deployment web too; one of the two has to go",
+            id="an-hpa",
+        ),
+        pytest.param(
+            lambda scene: setattr(scene.target, "superseded", True),
+            8,
+            "shop/web was edited or deleted since we decided",
+            id="an-edit",
+        ),
+        pytest.param(
+            lambda scene: scene.watched.note("DELETED", a_deployment()),
+            8,
+            "Deployment shop/web does not exist",
+            id="gone",
+        ),
+    ],
+)
+def test_what_came_between_a_decision_and_its_write_keeps_it_from_being_sent(meanwhile, replicas, message):
     scene = Scene(a_deployment())
+    seen = scene.read()
+    meanwhile(scene)
+    refused = asyncio.run(scene.workloads.set_replicas(scene.target, seen, replicas, 0.0))
+    assert refused is not None
+    assert refused.message == message
+    assert scene.api.patches == []
 
-    async def hang(path, body, query=None):
-        await asyncio.Event().wait()
 
-    monkeypatch.setattr(scene.api, "patch", hang)
-    monkeypatch.setattr("controller.cluster.workloads.WRITE_WITHIN_S", 0.01)
-    assert scene.write(8).reason == "ApiUnavailable"
+def test_a_rollout_that_begins_meanwhile_keeps_nobody_from_adding():
+    scene = Scene(a_deployment())
+    scene.api.will(f"PATCH {SCALE}", a_scale(8, "102"))
+    seen = scene.read()
+    scene.tell(a_deployment(version="101", updatedReplicas=1))
+    assert asyncio.run(scene.workloads.set_replicas(scene.target, seen, 8, 0.0)) is None
+    assert scene.fences == [("101", 8)]
+
+
+def test_an_edit_while_a_write_waits_for_its_second_try_voids_that(monkeypatch):
+    scene = Scene(a_deployment())
+    scene.api.will(f"PATCH {SCALE}", an_error(409))
+    scene.api.will(SCALE, a_scale(3, "105"))
+    get = scene.api.get
+
+    async def edited_meanwhile(path, query=None):
+        scene.target.superseded |= path == SCALE
+        return await get(path, query)
+
+    monkeypatch.setattr(scene.api, "get", edited_meanwhile)
+    assert scene.write(8).message == "shop/web was edited or deleted since we decided"
+    assert len(scene.api.patches) == 1
+
+
+def test_another_size_than_was_asked_for_is_not_taken_for_done():
+    scene = Scene(a_deployment())
+    scene.api.will(f"PATCH {SCALE}", a_scale(5, "101"))
+    assert scene.write(8) == Refused("Overruled", "8 replicas were asked for Deployment shop/web, and 5 were set")
+    assert scene.read().replicas == 5
+
+
+def test_a_write_has_to_be_answered_before_another_instance_may_write(monkeypatch):
+    scene, given = Scene(a_deployment()), []
+
+    async def patch(path, body, query, within_s):
+        given.append(within_s)
+        return a_scale(8, "101")
+
+    monkeypatch.setattr(scene.api, "patch", patch)
+    scene.write(8)
+    times = LeaseSettings(namespace="shop")
+    assert given == [WRITE_WITHIN_S]
+    assert times.renew_deadline_s + WRITE_WITHIN_S < times.duration_s
+
+
+def test_nothing_is_decided_before_it_is_known_who_else_scales():
+    scene = Scene(a_deployment())
+    scene.rivals.keep(HPA, "", {"web-hpa": "shop/web-hpa"}, ())
+    assert scene.read().reason == "NotSynced"
+    scene.rivals.note_hpa(None, an_hpa())
+    assert scene.read().holds == (Reason.CONFLICT,)
 
 
 def test_somebody_who_undoes_our_writes_is_not_fought():
@@ -295,6 +414,15 @@ def test_somebody_who_undoes_our_writes_is_not_fought():
         scene.tell(a_deployment(replicas=3, version=str(next(versions)), managers=[("argocd-controller",)]))
     assert scene.read(30.0).holds == (Reason.CONFLICT,)
     assert "argocd-controller" in scene.read(30.0).rival.message
+
+
+def test_a_history_that_another_policy_goes_by_is_kept():
+    scene = Scene(a_deployment())
+    scene.api.will(f"PATCH {SCALE}", a_scale(8, "101"))
+    scene.write(8)
+    scene.rivals.note_policy(None, a_policy("twin", mode="Shadow"))
+    scene.workloads.forget(scene.target)
+    assert scene.read().replicas == 8
 
 
 def test_what_is_forgotten_leaves_nothing_behind():

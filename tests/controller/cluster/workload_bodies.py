@@ -3,6 +3,7 @@
 from typing import Any
 
 from controller.cluster.api import ApiError
+from controller.cluster.rivals import HPA, SCALED_OBJECT, Rivals
 from controller.crd.resource import parse_policy
 from controller.ports import Target
 
@@ -48,6 +49,14 @@ def a_scale(replicas, version="100", uid="a", ready=None, selector="app=web"):
     return {"metadata": meta, "spec": {"replicas": replicas} if replicas else {}, "status": status}
 
 
+def no_rivals():
+    """Those of a cluster without HPAs and ScaledObjects."""
+    rivals = Rivals()
+    for kind in (HPA, SCALED_OBJECT):
+        rivals.keep(kind, "", {}, ())
+    return rivals
+
+
 def an_error(code, message="no", verb="GET", path="/"):
     return ApiError(verb, path, code, "Reason", message)
 
@@ -65,11 +74,14 @@ APPS: dict[str, list[dict[str, Any]]] = {
 }
 
 
+REPLICA_SET = "/apis/apps/v1/namespaces/shop/replicasets/web"
+
+
 class FakeApi:
     """Answers each path with what it is told, the last one again and again; remembers what it was asked."""
 
     def __init__(self):
-        self.answers = {"/apis/apps/v1": [APPS]}
+        self.answers: dict[str, list[Any]] = {"/apis/apps/v1": [APPS], REPLICA_SET: [{"metadata": {}}]}
         self.asked = []
         self.patches = []
 
@@ -80,8 +92,8 @@ class FakeApi:
         self.asked.append(path)
         return self._next(path)
 
-    async def patch(self, path, body, query=None):
-        self.patches.append((path, body, query))
+    async def patch(self, path, body, query=None, within_s=None):
+        self.patches.append((path, body() if callable(body) else body, query))
         return self._next(f"PATCH {path}")
 
     def _next(self, path):

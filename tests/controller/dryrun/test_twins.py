@@ -80,7 +80,7 @@ def test_added_pods_start_before_they_serve_and_demand_above_them_is_bad_meanwhi
     twins = Twins(cluster.read)
     scale = scale_of(twins, target, 0.0)
     twins.observe(target, 900.0, 0.0)
-    asyncio.run(twins.set_replicas(target, scale, 12))
+    asyncio.run(twins.set_replicas(target, scale, 12, 0.0))
     seen = [(scale_of(twins, target, now_s), figures_of(twins, target)) for now_s in (15.0, 30.0, 120.0, 240.0)]
     assert [scale.ready for scale, _ in seen] == [3, 3, 12, 12]
     assert {scale.replicas for scale, _ in seen} == {12}
@@ -106,7 +106,7 @@ def test_the_same_seed_and_readings_give_the_same_twins_whoever_else_there_is():
         for step in range(60):
             scale = scale_of(twins, target, step * STEP_S)
             twins.observe(target, 150.0 + 5 * step, step * STEP_S)
-            asyncio.run(twins.set_replicas(target, scale, 3 + step // 10))
+            asyncio.run(twins.set_replicas(target, scale, 3 + step // 10, step * STEP_S))
         return figures_of(twins, target), twins._twins[target.name].world.cluster["metric_rps"]
 
     assert lived(1, ()) == lived(1, ("api", "shop"))
@@ -169,7 +169,7 @@ def test_what_stands_against_a_change_of_the_real_workload_holds_its_twin():
 def test_a_deleted_target_is_forgotten_and_an_unreachable_one_is_not(reason, replicas):
     cluster, target = Cluster(replicas=3), a_target()
     twins = Twins(cluster.read)
-    asyncio.run(twins.set_replicas(target, scale_of(twins, target, 0.0), 9))
+    asyncio.run(twins.set_replicas(target, scale_of(twins, target, 0.0), 9, 0.0))
     cluster.scale = refused = Refused(reason, "it is away")
     assert scale_of(twins, target, 15.0) == refused
     cluster.scale = Scale(5, 5)
@@ -181,16 +181,16 @@ def test_a_twin_that_was_forgotten_meanwhile_is_not_written():
     twins = Twins(cluster.read)
     seen = scale_of(twins, target, 0.0)
     twins.forget(target.name)
-    assert isinstance(asyncio.run(twins.set_replicas(target, seen, 9)), Refused)
+    assert isinstance(asyncio.run(twins.set_replicas(target, seen, 9, 0.0)), Refused)
     cluster.scale = Scale(4, 4)
     assert scale_of(twins, target, 15.0).replicas == 4
-    assert isinstance(asyncio.run(twins.set_replicas(target, seen, 9)), Refused)
+    assert isinstance(asyncio.run(twins.set_replicas(target, seen, 9, 0.0)), Refused)
 
 
 def test_a_policy_that_points_elsewhere_gets_a_twin_of_that():
     cluster = Cluster(replicas=3)
     twins = Twins(cluster.read)
-    asyncio.run(twins.set_replicas(a_target(), scale_of(twins, a_target(), 0.0), 9))
+    asyncio.run(twins.set_replicas(a_target(), scale_of(twins, a_target(), 0.0), 9, 0.0))
     cluster.scale = Scale(5, 5)
     elsewhere = a_target(scaleTargetRef={"apiVersion": "apps/v1", "kind": "Deployment", "name": "web-2"})
     assert scale_of(twins, elsewhere, 15.0).replicas == 5
@@ -205,7 +205,7 @@ def test_what_cannot_be_simulated_is_refused_in_one_line():
 def test_an_edit_changes_what_pods_are_like_and_not_how_many():
     cluster, target = Cluster(replicas=3), a_target()
     twins = Twins(cluster.read)
-    asyncio.run(twins.set_replicas(target, scale_of(twins, target, 0.0), 9))
+    asyncio.run(twins.set_replicas(target, scale_of(twins, target, 0.0), 9, 0.0))
     twins.observe(target, 850.0, 0.0)
     scale_of(twins, target, 600.0)
     assert figures_of(twins, target).bad_ratio < 0.05

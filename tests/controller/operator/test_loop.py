@@ -45,7 +45,7 @@ class World:
     async def scale(self, target, now_s):
         return self.scale_now
 
-    async def set_replicas(self, target, seen, replicas):
+    async def set_replicas(self, target, seen, replicas, now_s):
         self.written.append((target.resource.name, replicas))
         return
 
@@ -68,6 +68,7 @@ class Stage:
         clock = Clock(lambda: self.world.now_s, lambda: self.world.now_s)
         self.policies = Policies(clock.now_s)
         self.reported: list[tuple[str, Outcome]] = []
+        self.ended: list[float] = []
         self.loop = Loop(
             self.policies,
             Ports(self.world, self.world),
@@ -76,10 +77,11 @@ class Stage:
             policy_of=lambda name: RULES["hpa"],
             group_of=lambda target: target.resource.name,
             may_act=lambda: self.leads,
-            report=lambda seen, seconds: self.reported.extend((care.name, outcome) for care, outcome in seen),
+            report=lambda seen: self.reported.extend((care.name, outcome) for care, outcome in seen),
+            ended=self.ended.append,
         )
         self.policies.on_change = self.loop.take
-        self.policies.on_gone = lambda care, target: self.loop.leave(care)
+        self.policies.on_gone = self.loop.leave
 
     def add(self, name="web", **spec):
         body = a_body(uid=name, **spec)

@@ -28,7 +28,9 @@ class Listening(Policies):
         super().__init__(lambda: 100.0)
         self.told: list[tuple[str, str]] = []
         self.on_change = lambda care: self.told.append(("change", care.uid))
-        self.on_gone = lambda care, target: self.told.append(("gone", care.uid))
+        self.on_gone = lambda care: self.told.append(("gone", care.uid))
+        self.let_go: list[str] = []
+        self.on_let_go = lambda target: self.let_go.append(target.resource.target.name)
 
 
 @pytest.fixture
@@ -102,7 +104,7 @@ def test_what_is_asked_to_go_was_told_of_as_long_as_it_exists(policies, how):
     if how == "DELETED":
         policies.note("DELETED", going)
     else:
-        policies.keep({}, {"u1"})
+        policies.keep("", {}, {"u1"})
     assert policies.known() == frozenset()
 
 
@@ -113,7 +115,7 @@ def test_a_deleted_policy_is_given_up_and_its_decision_in_hand_void(policies, ho
     if how == "DELETED":
         policies.note("DELETED", a_body())
     elif how == "unlisted":
-        policies.keep({"u2": "shop/other"}, {"u1"})
+        policies.keep("shop", {"u2": "shop/other"}, {"u1"})
     else:
         body = a_body()
         body["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
@@ -121,3 +123,31 @@ def test_a_deleted_policy_is_given_up_and_its_decision_in_hand_void(policies, ho
     assert list(policies) == []
     assert target.superseded
     assert policies.told[-1] == ("gone", "u1")
+
+
+def test_a_listing_of_another_namespace_gives_nobody_up(policies):
+    policies.note(None, a_body())
+    policies.keep("bank", {}, {"u1"})
+    assert len(policies) == 1
+
+
+@pytest.mark.parametrize(
+    ("edit", "let_go"),
+    [
+        ({"maxReplicas": 5}, []),
+        ({"demand": {"query": "sum(y)", "targetPerReplica": "70"}}, []),
+        ({"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "api"}}, ["web"]),
+        ({"minReplicas": 10}, ["web"]),
+    ],
+)
+def test_a_target_that_a_policy_names_no_more_is_let_go(policies, edit, let_go):
+    policies.note(None, a_body())
+    policies.note("MODIFIED", a_body(generation=2, **edit))
+    assert policies.let_go == let_go
+
+
+def test_with_a_policy_its_target_is_let_go_before_its_end_is_told(policies):
+    policies.note(None, a_body())
+    policies.on_let_go = lambda target: policies.told.append(("let go", target.name))
+    policies.note("DELETED", a_body())
+    assert policies.told[1:] == [("let go", "shop/web"), ("gone", "u1")]

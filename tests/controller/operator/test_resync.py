@@ -10,8 +10,13 @@ from controller.operator.resync import Kept, Resync
 class Listings:
     """Answers listings in turn, by path; the last one stays."""
 
-    def __init__(self, **answers):
-        self.answers, self.asked = answers, asyncio.Event()
+    def __init__(self, served=200, **answers):
+        self.served, self.answers, self.asked = served, answers, asyncio.Event()
+
+    async def get(self, path):
+        if self.served != 200:
+            raise ApiError("GET", path, self.served, "NotFound", "no")
+        return {}
 
     async def list_names(self, path):
         self.asked.set()
@@ -24,7 +29,8 @@ class Listings:
 def kept_after(listings, known, namespaces=("one", "two")):
     """What `keep` was told at the start, and again when it was asked for."""
     told = []
-    kept = Kept("forescale.dev", "v1alpha1", "scalingpolicies", lambda: known, lambda *args: told.append(args))
+    keep = lambda *args: told.append(args)  # noqa: E731  # as told.append, which takes one
+    kept = Kept("forescale.dev", "v1alpha1", "scalingpolicies", lambda: known, keep, told.append)
     resync = Resync(listings, [kept], namespaces)
 
     async def run():
@@ -43,13 +49,19 @@ def kept_after(listings, known, namespaces=("one", "two")):
 
 def test_a_watch_that_began_anew_need_not_wait_for_the_next_listing():
     told = kept_after(Listings(one={"a": "one/x"}, two={}), {"a", "b"})
-    assert told == [({"a": "one/x"}, {"a", "b"})] * 2
+    assert told == [("one", {"a": "one/x"}, {"a", "b"}), ("two", {}, {"a", "b"})] * 2
 
 
 @pytest.mark.parametrize("code", [403, 500])
-def test_while_a_namespace_cannot_be_listed_nobody_is_given_up_and_the_others_are_known(code):
+def test_while_a_namespace_cannot_be_listed_the_others_are_known_and_the_cause_is_told(code):
     told = kept_after(Listings(one={"a": "one/x"}, two=code), {"a", "b"})
-    assert told == [({"a": "one/x"}, frozenset())] * 2
+    failure = f"GET /apis/forescale.dev/v1alpha1/namespaces/two/scalingpolicies: {code} Refused: no"
+    assert told == [("one", {"a": "one/x"}, {"a", "b"}), failure] * 2
+
+
+def test_what_nobody_may_list_because_it_is_not_there_is_not_there():
+    told = kept_after(Listings(one=403, two=403, served=404), {"a"})
+    assert told == [("one", {}, {"a"}), ("two", {}, {"a"})] * 2
 
 
 def looks_after(monkeypatch, listings, known, untold_s=0.0):
@@ -93,4 +105,4 @@ def test_where_there_is_nothing_it_is_looked_at_often_and_else_not(monkeypatch):
 
 
 def test_a_kind_that_is_gone_takes_all_with_it():
-    assert kept_after(Listings(one=404, two=404), {"a"}) == [({}, {"a"})] * 2
+    assert kept_after(Listings(one=404, two=404), {"a"}) == [("one", {}, {"a"}), ("two", {}, {"a"})] * 2

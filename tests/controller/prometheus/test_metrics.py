@@ -144,7 +144,7 @@ class TwoReplicas:
     async def scale(self, target, now_s):
         return Scale(2, 2)
 
-    async def set_replicas(self, target, seen, replicas):
+    async def set_replicas(self, target, seen, replicas, now_s):
         self.asked_for.append(replicas)
 
 
