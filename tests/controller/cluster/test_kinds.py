@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from controller.cluster.kinds import KEPT_S, REFUSAL_KEPT_S, SILENCE_KEPT_S, Kinds, Scalable
+from controller.cluster.kinds import KEPT_S, MOST_GROUPS, REFUSAL_KEPT_S, SILENCE_KEPT_S, Kinds, Scalable
 from controller.crd.tables import TargetRef
 from tests.controller.cluster.workload_bodies import APPS, FakeApi, an_error
 
@@ -98,3 +98,19 @@ def test_a_kind_that_was_found_outlives_a_server_that_does_not_answer(answer, is
     before, after = found(api, WEB, KEPT_S + 1)
     assert (after == before) is is_kept
     assert len(api.asked) == 2
+
+
+def test_groups_that_nobody_serves_are_not_remembered_for_ever():
+    api = FakeApi()
+
+    async def run():
+        kinds = Kinds(api)
+        for number in range(1000):
+            folder = f"/apis/group-{number}.dev/v1"
+            api.will(folder, an_error(404))
+            await kinds.find(TargetRef(folder.removeprefix("/apis/"), "Thing", "web"), 60.0 * number)
+        return kinds
+
+    kinds = asyncio.run(run())
+    assert len(kinds._answers) <= MOST_GROUPS
+    assert len(kinds._asking) == 0

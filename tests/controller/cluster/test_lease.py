@@ -374,6 +374,24 @@ def test_a_lease_that_is_deleted_is_made_anew():
     asyncio.run(run())
 
 
+def test_a_lease_that_is_deleted_is_its_holders_for_as_long_as_that_may_not_know():
+    record = {"holderIdentity": "a", "leaseDurationSeconds": 15, "leaseTransitions": 3}
+
+    async def run():
+        leases = FakeLeases({"metadata": {"resourceVersion": "7"}, "spec": record})
+        b = Side(leases, "b")
+        async with running(b):
+            await b.looked()
+            leases.lease = None
+            b.clock.now_s += 14.9
+            await b.looked()
+            assert (b.lease.held(), leases.writes) == (False, [])
+            b.clock.now_s += 0.2
+            await until(b.lease.held)
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize(
     "spec",
     [

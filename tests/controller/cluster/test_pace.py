@@ -25,7 +25,7 @@ async def in_order(pace, *wishes):
 
 def test_what_was_saved_goes_out_as_it_comes_and_then_changes_go_first():
     async def run():
-        return await in_order(Pace(requests_per_s=500, burst=2), READ, READ, TELL, READ, CHANGE, CHANGE, READ)
+        return await in_order(Pace(requests_per_s=20, burst=2), READ, READ, TELL, READ, CHANGE, CHANGE, READ)
 
     assert asyncio.run(run()) == [0, 1, 4, 5, 3, 6, 2]
 
@@ -60,7 +60,7 @@ def test_what_is_patient_has_its_turn_at_any_pace(requests_per_s, burst):
 
 def test_who_gives_up_leaves_the_turn_to_the_next():
     async def run():
-        pace = Pace(requests_per_s=500, burst=1)
+        pace = Pace(requests_per_s=20, burst=1)
         await pace.turn(READ, EVER)
         gone = asyncio.create_task(pace.turn(CHANGE, EVER))
         await asyncio.sleep(0)

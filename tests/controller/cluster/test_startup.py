@@ -41,6 +41,9 @@ def measured(meter, now_s=0.0):
         pytest.param([a_pod(30), a_pod(900, deleting=True), a_pod(900, deleting=True)], 30, id="leaving"),
         pytest.param([a_pod(7200)], 3600, id="at-most-an-hour"),
         pytest.param([{"metadata": {}}], None, id="no-status-yet"),
+        pytest.param(
+            [{"metadata": {}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}}], None, id="no-time"
+        ),
     ],
 )
 def test_the_start_up_is_the_median_of_first_starts(pods, seconds):
@@ -110,3 +113,10 @@ def test_a_target_that_is_another_one_is_measured_anew():
     assert not meter.due(a_target(), Scale(3, 3), APART_S)
     meter.forget(a_target())
     assert meter.due(a_target(), Scale(3, 3), 15.0)
+
+
+def test_a_target_that_is_let_go_while_it_waits_for_its_measure_is_measured_once_more():
+    meter, _ = startups({"items": [a_pod(40)]})
+    meter.due(a_target(), Scale(3, 3), 0.0)
+    meter.forget(a_target())
+    assert asyncio.run(meter.measure(a_target(), 0.0)) == 40

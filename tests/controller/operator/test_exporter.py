@@ -110,6 +110,13 @@ def test_the_series_of_a_policy_go_with_it():
     assert of_policy(metrics) == {}
 
 
+def test_who_leads_no_more_has_nothing_to_say_of_policies():
+    metrics = metrics_after(ADD)
+    metrics.leads(False)
+    assert of_policy(metrics) == {}
+    assert samples(metrics)["forescale_decisions_total", "Add", "BelowBand"] == 1
+
+
 def test_decisions_count_by_the_reason_with_the_last_word_and_overrides_by_guard():
     held = (Reason.ABOVE_BAND, Reason.FLOOR_UTILIZATION, Reason.MIN_READY)
     metrics = metrics_after(ADD, an_outcome(reasons=held), an_outcome(reasons=held), without_scale())

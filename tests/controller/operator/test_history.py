@@ -113,3 +113,30 @@ def test_without_a_scale_nothing_is_asked_of_prometheus():
     source = Source(known_steps=0)
     assert filled(source, scale=Refused("TargetNotFound", "")).remembered
     assert source.asked == []
+
+
+def test_whoever_asks_again_for_a_history_that_cannot_be_had_does_not_have_it_asked_for_twice(monkeypatch):
+    monkeypatch.setattr("controller.operator.history.RETRY_S", 0.05)
+    source = Source(known_steps=0)
+
+    async def read(target, now_s):
+        return Scale(3, 3)
+
+    async def work():
+        histories = Histories(source, read, Clock(lambda: 0.0, lambda: 1_000_000.0))
+        working = asyncio.create_task(histories.run())
+        for _ in range(10):
+            histories.want(care)
+            await asyncio.sleep(0.01)
+        before = len(source.asked)
+        await asyncio.sleep(0.3)
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+        return before, len(source.asked)
+
+    policies = Policies(lambda: 0.0)
+    policies.note(None, a_body())
+    (care,) = policies
+    before, after = asyncio.run(work())
+    assert before <= 3
+    assert after <= before + 6

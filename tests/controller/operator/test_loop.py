@@ -212,6 +212,56 @@ def test_a_tick_that_ends_late_lets_nothing_go_that_a_later_one_has_in_hand(monk
     assert (len(stage.decisions("slow")), len(stage.decisions("web"))) == (1, 2)
 
 
+def test_a_tick_is_measured_once_from_its_beginning_to_its_last_outcome(monkeypatch):
+    monkeypatch.setattr("controller.reconcile.DECIDED_AT_ONCE", 2)
+
+    async def story(stage):
+        stage.loop._group_of = lambda target: "one"
+        for number in range(7):
+            stage.add(f"web-{number}")
+        await stage.pass_s(INTERVAL_S)
+
+    stage = play(story)
+    assert len(stage.reported) == 7
+    assert len(stage.ended) == 1
+
+
+def test_the_first_look_at_what_was_edited_meanwhile_is_still_to_come():
+    async def story(stage):
+        stage.add()
+        (care,) = stage.policies
+        real_demand = stage.world.demand
+
+        async def edited_meanwhile(target, now_s):
+            demand = {"query": "sum(y)", "targetPerReplica": "70"}
+            stage.policies.note("MODIFIED", a_body(uid="web", generation=2, demand=demand))
+            return await real_demand(target, now_s)
+
+        stage.world.demand = edited_meanwhile
+        await stage.pass_s(INTERVAL_S)
+        assert len(stage.reported) == 1
+        assert care.looked_s is None
+        assert care.in_hand is None
+
+    play(story)
+
+
+def test_a_stop_gives_a_tick_that_hangs_a_moment_and_no_more(monkeypatch):
+    monkeypatch.setattr("controller.operator.loop.LAST_TICK_S", 0.05)
+
+    async def story(stage):
+        stage.world.slow = {"web"}
+        stage.add()
+        stage.world.now_s += INTERVAL_S
+        stop = asyncio.Event()
+        running = asyncio.create_task(stage.loop.run(stop))
+        await asyncio.sleep(0.05)
+        stop.set()
+        await asyncio.wait_for(running, 5.0)
+
+    assert play(story).reported == []
+
+
 def test_an_edit_while_a_decision_is_in_hand_voids_it():
     async def story(stage):
         stage.add()

@@ -1,0 +1,90 @@
+"""The operator put together and not run: what one part's news does to the others."""
+
+import asyncio
+
+import pytest
+
+from controller.operator.operator import Operator
+from controller.operator.settings import OperatorSettings
+from controller.ports import Refused
+from controller.prometheus.access import PrometheusSettings
+from scaling.decision import Reason
+from tests.controller.operator.test_policies import a_body
+
+SETTINGS = OperatorSettings(prometheus=PrometheusSettings(url="http://127.0.0.1:9"))
+
+
+def put_together(story, settings=SETTINGS):
+    """What a story with an operator returns."""
+
+    async def run():
+        return story(Operator(settings))
+
+    return asyncio.run(run())
+
+
+def test_a_target_that_is_another_object_is_looked_at_for_the_first_time():
+    def story(operator):
+        operator._note_policy(None, a_body())
+        (care,) = operator.policies
+        care.looked_s, care.remembered, care.startup_s = 1.0, True, 20.0
+        care.target.state.memory["steps"] = 9
+        operator._begin_anew(care.target)
+        return care
+
+    care = put_together(story)
+    assert (care.looked_s, care.remembered, care.startup_s) == (None, False, None)
+    assert care.target.holds == (Reason.JUST_STARTED,)
+    assert care.target.state.memory["steps"] == 0
+
+
+@pytest.mark.parametrize("how", ["DELETED", "unlisted", "invalid"])
+def test_a_policy_that_is_gone_or_invalid_stands_in_no_others_way(how):
+    def story(operator):
+        operator._note_policy(None, a_body())
+        if how == "unlisted":
+            operator.policies.keep("", {}, {"u1"})
+        elif how == "DELETED":
+            operator._note_policy("DELETED", a_body())
+        else:
+            operator._note_policy("MODIFIED", a_body(generation=2, minReplicas=10))
+        return operator.rivals.known("ScalingPolicy")
+
+    assert put_together(story) == frozenset()
+
+
+def test_who_leads_anew_knows_nothing_of_writes_and_looks_at_all_for_the_first_time():
+    def story(operator):
+        operator._note_policy(None, a_body())
+        (care,) = operator.policies
+        care.looked_s = 1.0
+        operator._lead(True)
+        return care.looked_s
+
+    assert put_together(story) is None
+
+
+@pytest.mark.parametrize(("served", "problem"), [((), True), (("kube-system",), False)])
+def test_policies_in_kube_system_are_served_for_those_alone_who_name_it(served, problem):
+    def story(operator):
+        body = a_body()
+        body["metadata"]["namespace"] = "kube-system"
+        operator._note_policy(None, body)
+        return [bool(care.problem) for care in operator.policies]
+
+    settings = OperatorSettings(prometheus=SETTINGS.prometheus, namespaces=served)
+    assert put_together(story, settings) == [problem]
+
+
+def test_before_anything_was_listed_a_target_is_not_synced():
+    def story(operator):
+        operator._note_policy(None, a_body())
+        (care,) = operator.policies
+        return operator.workloads.scale(care.target, 0.0)
+
+    async def run():
+        return await story(Operator(SETTINGS))
+
+    found = asyncio.run(run())
+    assert isinstance(found, Refused)
+    assert found.reason == "NotSynced"
