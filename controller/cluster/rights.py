@@ -31,27 +31,35 @@ class Right:
         return f"{self.verb} {self.resource}{f'.{self.group}' * bool(self.group)} ({self.purpose})"
 
 
+def _rights(verbs: str, group: str, resources: str, purpose: str) -> tuple[Right, ...]:
+    return tuple(Right(verb, group, resource, purpose) for resource in resources.split() for verb in verbs.split())
+
+
 READING = (
-    Right("list", "forescale.dev", "scalingpolicies", "what to serve"),
-    Right("watch", "forescale.dev", "scalingpolicies", "what to serve"),
-    Right("patch", "forescale.dev", "scalingpolicies/status", "status"),
-    Right("list", "apps", "deployments", "sizes"),
-    Right("watch", "apps", "deployments", "sizes"),
-    Right("list", "apps", "statefulsets", "sizes"),
-    Right("watch", "apps", "statefulsets", "sizes"),
-    Right("watch", "autoscaling", "horizontalpodautoscalers", "conflicts"),
-    Right("list", "", "pods", "measured start-up"),
-    Right("create", "", "events", "events"),
+    *_rights("get list watch", "forescale.dev", "scalingpolicies", "what to serve"),
+    *_rights("patch", "forescale.dev", "scalingpolicies/status", "status"),
+    *_rights("list watch", "apps", "deployments statefulsets", "sizes and readiness"),
+    *_rights("list watch", "autoscaling", "horizontalpodautoscalers", "conflicts"),
+    *_rights("list watch", "keda.sh", "scaledobjects", "conflicts"),
+    *_rights("list", "", "pods", "measured start-up"),
+    *_rights("create", "", "events", "events"),
 )
-WRITING = (
-    Right("patch", "apps", "deployments/scale", "scaling"),
-    Right("patch", "apps", "statefulsets/scale", "scaling"),
-)
+WRITING = _rights("get patch", "apps", "deployments/scale statefulsets/scale", "scaling")
 """Not for a dry-run."""
+LEADING = _rights("get create update", "coordination.k8s.io", "leases", "one of several acts")
+"""In the namespace of the Lease."""
+EVERYWHERE = (
+    *_rights("list watch", "", "namespaces", "namespaces that come later"),
+    *_rights("list watch", "apiextensions.k8s.io", "customresourcedefinitions", "kinds that come later"),
+)
+"""Where not just some namespaces are served."""
 
 
 async def missing(api: Asks, rights: Collection[Right], namespaces: Collection[str]) -> list[str]:
-    """The rights that we do not have, in words; empty where the API server does not answer, which says nothing."""
+    """The rights that we do not have in these namespaces, or in all without any, in words.
+
+    Empty where the API server does not answer, which says nothing.
+    """
     places = [(right, namespace) for right in rights for namespace in namespaces or ("",)]
     allowed = await asyncio.gather(*(_is_allowed(api, right, namespace) for right, namespace in places))
     return [

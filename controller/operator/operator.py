@@ -14,7 +14,7 @@ from controller.cluster.api_access import ApiSettings
 from controller.cluster.kinds import Kinds
 from controller.cluster.lease import Lease, LeaseSettings
 from controller.cluster.reporter import Reporter
-from controller.cluster.rights import READING, WRITING, missing
+from controller.cluster.rights import EVERYWHERE, LEADING, READING, WRITING, missing
 from controller.cluster.rivals import HPA, SCALED_OBJECT, Rivals
 from controller.cluster.startup import Startups
 from controller.cluster.watched import WatchedWorkloads
@@ -180,8 +180,10 @@ class Operator:
 
     async def _check_rights(self, stop: asyncio.Event) -> None:
         """Say once which rights are missing."""
-        rights = READING if self.rehearsal else (*READING, *WRITING)
-        for right in await missing(self.api, rights, self.settings.namespaces):
+        served = self.settings.namespaces
+        rights = [*READING, *(() if self.rehearsal else WRITING), *(() if served else EVERYWHERE)]
+        lacking = await missing(self.api, rights, served)
+        for right in lacking + await missing(self.api, LEADING, [self.settings.lease_namespace]):
             log.warning("not allowed: %s", right)
         await stop.wait()
 

@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 from controller.cluster.api import ApiSettings, KubeApi
-from controller.cluster.rights import READING, WRITING, missing
+from controller.cluster.rights import EVERYWHERE, LEADING, READING, WRITING, missing
 
 
 def missing_for(cluster, subject, namespaces):
@@ -12,7 +12,7 @@ def missing_for(cluster, subject, namespaces):
 
     async def ask():
         async with KubeApi(ApiSettings(kubeconfig=Path(kubeconfig))) as api:
-            return await missing(api, (*READING, *WRITING), namespaces)
+            return await missing(api, (*READING, *WRITING, *LEADING, *EVERYWHERE), namespaces)
 
     return asyncio.run(ask())
 
@@ -26,8 +26,8 @@ def test_what_is_missing_is_named_with_its_purpose(cluster):
     found = missing_for(cluster, "/CN=lister-of-rights", ())
     assert "patch deployments/scale.apps (scaling)" in found
     assert "create events (events)" in found
-    assert "watch deployments.apps (sizes)" in found
-    assert "list deployments.apps (sizes)" not in found
+    assert "watch deployments.apps (sizes and readiness)" in found
+    assert "list deployments.apps (sizes and readiness)" not in found
 
 
 def test_an_administrator_misses_nothing_anywhere(cluster):
