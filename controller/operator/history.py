@@ -26,6 +26,9 @@ HOURS_AT_A_TIME = 4
 RETRY_S = 60.0
 """A history that cannot be had is asked for again after this (chosen)."""
 
+SYNC_RETRY_S = 0.5
+"""The watches tell everything within seconds of a start (chosen)."""
+
 KEPT = ("capacity_ratio", "bad_ratio", "since_add")
 """What a range query of the demand cannot tell, and readings since have told."""
 
@@ -49,6 +52,33 @@ class _Wish(NamedTuple):
         return target if target is not None and target.state is self.state else None
 
 
+class _Line:
+    """Wishes in a row, each once; one that failed comes again after a while, or when somebody asks."""
+
+    def __init__(self) -> None:
+        self._wishes: asyncio.Queue[_Wish] = asyncio.Queue()
+        self._waiting: set[int] = set()
+        """Memories that are in the row, by identity."""
+        self._later: dict[int, asyncio.TimerHandle] = {}
+
+    def put(self, wish: _Wish) -> None:
+        later = self._later.pop(id(wish.state), None)
+        if later is not None:
+            later.cancel()
+        if id(wish.state) not in self._waiting:
+            self._waiting.add(id(wish.state))
+            self._wishes.put_nowait(wish)
+
+    def put_later(self, wish: _Wish, pause_s: float) -> None:
+        if id(wish.state) not in self._waiting and id(wish.state) not in self._later:
+            self._later[id(wish.state)] = asyncio.get_running_loop().call_later(pause_s, self.put, wish)
+
+    async def get(self) -> _Wish:
+        wish = await self._wishes.get()
+        self._waiting.discard(id(wish.state))
+        return wish
+
+
 class Histories:
     """Fills the memories of policies that ask for it."""
 
@@ -56,59 +86,51 @@ class Histories:
         self, source: Source, scale: Callable[[Target, float], Awaitable[Scale | Refused]], clock: Clock
     ) -> None:
         self._source, self._scale, self._clock = source, scale, clock
-        self._hours: asyncio.Queue[_Wish] = asyncio.Queue()
-        self._days: asyncio.Queue[_Wish] = asyncio.Queue()
-        self._wanted: set[int] = set()
-        """Memories that somebody waits for, by identity."""
+        self._hours, self._days = _Line(), _Line()
 
     def want(self, care: Care) -> None:
         """Ask for a policy's history; what is known of it meanwhile stays in use until it is there."""
-        if care.target is None:
-            return
-        wish = _Wish(care, care.target.state)
-        if id(wish.state) not in self._wanted:
-            self._wanted.add(id(wish.state))
-            self._hours.put_nowait(wish)
+        if care.target is not None:
+            self._hours.put(_Wish(care, care.target.state))
 
     async def run(self) -> None:
         """Work through what is asked for, until cancelled."""
         hours = [self._work(self._hours, HOUR_STEPS, self._days) for _ in range(HOURS_AT_A_TIME)]
         await asyncio.gather(*hours, self._work(self._days, DAY_STEPS, None))
 
-    async def _work(self, queue: "asyncio.Queue[_Wish]", steps: int, then: "asyncio.Queue[_Wish] | None") -> None:
+    async def _work(self, line: "_Line", steps: int, then: "_Line | None") -> None:
         while True:
-            wish = await queue.get()
+            wish = await line.get()
             target = wish.target()
             if target is None:
-                self._wanted.discard(id(wish.state))
                 continue
             began_s = asyncio.get_running_loop().time()
             try:
-                known = await self._fill(wish, target, steps)
+                scale = await self._scale(target, self._clock.now_s())
+                if isinstance(scale, Refused) and scale.reason == "NotSynced":
+                    line.put_later(wish, SYNC_RETRY_S)
+                    continue
+                known = isinstance(scale, Scale) and await self._fill(wish, target, steps, scale.replicas)
             except Exception:
                 log.exception("no history for %s", target.name)
                 known = False
             if wish.target() is not None:
                 wish.care.remembered = True
             if not known:
-                asyncio.get_running_loop().call_later(RETRY_S, queue.put_nowait, wish)
+                line.put_later(wish, RETRY_S)
             elif then is not None:
-                then.put_nowait(wish)
+                then.put(wish)
             else:
-                self._wanted.discard(id(wish.state))
                 await asyncio.sleep(asyncio.get_running_loop().time() - began_s)
 
-    async def _fill(self, wish: "_Wish", target: Target, steps: int) -> bool:
+    async def _fill(self, wish: "_Wish", target: Target, steps: int, replicas: int) -> bool:
         """Whether there is an answer, which may be that there were no samples."""
-        scale = await self._scale(target, self._clock.now_s())
-        if isinstance(scale, Refused):
-            return False
         until_s = self._clock.now_s()
         demand = await self._demand(target, steps)
         if not demand:
             return False
         past = PolicyState()
-        await asyncio.to_thread(remember, past, target.spec, demand, until_s, scale.replicas)
+        await asyncio.to_thread(remember, past, target.spec, demand, until_s, replicas)
         if wish.target() is not None and past.remembered_until_s is not None:
             memory = wish.state.memory
             past.memory.update({name: memory[name] for name in KEPT if memory["steps"]})

@@ -19,7 +19,7 @@ from scaling.features import FEATURES
 from scaling.observation import Unknown, Value
 from scaling.spec import MOST_REPLICAS, Mode
 from tests.controller.cluster.test_events import BLIND, FALLEN, NAN, OFF, RIVAL
-from tests.controller.cluster.test_status import ADD, AT_MAX, a_target, an_outcome, without_scale
+from tests.controller.cluster.test_status import ADD, AT_MAX, SHADOWED, a_target, an_outcome, without_scale
 from tests.controller.crd.test_resource import a_body
 from tests.controller.crd.test_schema import DEFINITION, ON_A_CLUSTER
 
@@ -205,7 +205,7 @@ def test_a_policy_that_is_gone_is_refused_and_not_made_again(space, caplog):
 def test_get_reads_well(space):
     shown = {
         "web": ADD,
-        "shadow": replace(ADD, target=a_target(Mode.SHADOW)),
+        "shadow": SHADOWED,
         "blind": BLIND,
         "at-max": AT_MAX,
         "gone": without_scale(),

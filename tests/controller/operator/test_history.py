@@ -109,14 +109,40 @@ def test_a_history_that_cannot_be_had_ends_the_waiting_all_the_same():
     assert care.target.state.memory["steps"] == 0
 
 
+def test_what_the_watches_have_not_told_yet_is_waited_for(monkeypatch):
+    monkeypatch.setattr("controller.operator.history.SYNC_RETRY_S", 0.01)
+    scales = iter([Refused("NotSynced", "")] * 3 + [Scale(3, 3)] * 9)
+    seen = []
+
+    async def read(target, now_s):
+        seen.append(care.remembered)
+        return next(scales)
+
+    async def work():
+        histories = Histories(Source(known_steps=100), read, Clock(lambda: 0.0, lambda: 1_000_000.0))
+        working = asyncio.create_task(histories.run())
+        histories.want(care)
+        while not care.remembered:
+            await asyncio.sleep(0.01)
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+
+    policies = Policies(lambda: 0.0)
+    policies.note(None, a_body())
+    (care,) = policies
+    asyncio.run(asyncio.wait_for(work(), 5))
+    assert seen[:4] == [False] * 4
+    assert care.target.state.memory["steps"] == 100
+
+
 def test_without_a_scale_nothing_is_asked_of_prometheus():
     source = Source(known_steps=0)
     assert filled(source, scale=Refused("TargetNotFound", "")).remembered
     assert source.asked == []
 
 
-def test_whoever_asks_again_for_a_history_that_cannot_be_had_does_not_have_it_asked_for_twice(monkeypatch):
-    monkeypatch.setattr("controller.operator.history.RETRY_S", 0.05)
+def test_whoever_asks_again_for_a_history_that_cannot_be_had_has_it_asked_for_at_once_and_not_more_often(monkeypatch):
+    monkeypatch.setattr("controller.operator.history.RETRY_S", 0.1)
     source = Source(known_steps=0)
 
     async def read(target, now_s):
@@ -125,18 +151,19 @@ def test_whoever_asks_again_for_a_history_that_cannot_be_had_does_not_have_it_as
     async def work():
         histories = Histories(source, read, Clock(lambda: 0.0, lambda: 1_000_000.0))
         working = asyncio.create_task(histories.run())
-        for _ in range(10):
+        for _ in range(3):
             histories.want(care)
-            await asyncio.sleep(0.01)
+            histories.want(care)
+            await asyncio.sleep(0.02)
         before = len(source.asked)
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.55)
         working.cancel()
         await asyncio.gather(working, return_exceptions=True)
-        return before, len(source.asked)
+        return before, len(source.asked) - before
 
     policies = Policies(lambda: 0.0)
     policies.note(None, a_body())
     (care,) = policies
-    before, after = asyncio.run(work())
-    assert before <= 3
-    assert after <= before + 6
+    at_once, later = asyncio.run(work())
+    assert at_once == 3
+    assert 1 <= later <= 5
