@@ -132,6 +132,7 @@ def test_what_the_watches_have_not_told_yet_is_waited_for(monkeypatch):
     (care,) = policies
     asyncio.run(asyncio.wait_for(work(), 5))
     assert seen[:4] == [False] * 4
+    assert care.target is not None
     assert care.target.state.memory["steps"] == 100
 
 
