@@ -108,15 +108,21 @@ def unforeseen(target: Target, error: Exception) -> Outcome:
 
 async def _gather(target: Target, ports: Ports, now_s: float) -> Outcome:
     """Read all at once, so that a source that hangs costs one deadline. What was observed waits in the outcome."""
+    metrics, queries = ports.metrics, target.resource.queries
+    demand = asyncio.ensure_future(metrics.demand(target, now_s))
+    bad = asyncio.ensure_future(metrics.bad_ratio(target, now_s)) if queries.bad_ratio else None
+    health = asyncio.ensure_future(metrics.healthy(target, now_s)) if queries.healthy else None
     try:
-        scale, reading, bad_ratio, healthy = await asyncio.gather(
-            ports.workloads.scale(target, now_s),
-            ports.metrics.demand(target, now_s),
-            ports.metrics.bad_ratio(target, now_s),
-            ports.metrics.healthy(target, now_s),
-        )
+        scale = await ports.workloads.scale(target, now_s)  # as a rule it is known, and a task of its own costs more
+        reading = await demand
+        bad_ratio = await bad if bad else None
+        healthy = await health if health else True
     except Exception as error:
         return unforeseen(target, error)
+    finally:
+        for asked in (demand, bad, health):
+            if asked is not None:
+                asked.cancel()
     if isinstance(scale, Refused):
         return Outcome(target, scale, reading)
     holds = (*target.holds, *scale.holds, *(() if healthy else (Reason.UNHEALTHY,)))

@@ -26,6 +26,8 @@ def a_target(name="web", **spec):
             "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
             "maxReplicas": 40,
             "demand": {"targetPerReplica": "70"},
+            "service": {"badRatioQuery": "bad"},
+            "guardrails": {"requireHealthy": [{"query": "up"}]},
             **spec,
         },
     }
@@ -187,6 +189,17 @@ def test_a_source_that_raises_keeps_no_other_target_from_its_decision(question, 
     assert web.changed
     assert shop.changed
     assert "nothing is known of shop/broken" in caplog.text
+
+
+@pytest.mark.parametrize("question", ["bad_ratio", "healthy"])
+def test_what_a_policy_does_not_ask_is_not_asked(question, monkeypatch):
+    async def asked(target, now_s):
+        raise KeyError(question)
+
+    world = World()
+    monkeypatch.setattr(world, question, asked)
+    (outcome,) = one_tick(world, a_target(service={}, guardrails={}))
+    assert outcome.changed
 
 
 def test_a_write_that_raises_is_a_refused_one_and_keeps_no_other_from_its_own(monkeypatch, caplog):
