@@ -60,7 +60,7 @@ class Rivals:
 
         A paused one has no HPA and scales nothing.
 
-        Source: https://keda.sh/docs/2.21/concepts/scaling-deployments/#pausing-autoscaling
+        Source: https://keda.sh/docs/2.21/concepts/scaling-deployments/ (Pause autoscaling)
         """
         ref = _target_ref(body)
         annotations = body["metadata"].get("annotations") or {}
