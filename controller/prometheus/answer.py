@@ -1,7 +1,9 @@
 """What Prometheus' answers say: a body in, a typed reading out. Pure; any bytes at all give one or the other.
 
 Only one number is a reading. No message repeats a body, but for the words with which Prometheus refuses the query's
-own text. Source: https://github.com/prometheus/prometheus/blob/v2.42.0/docs/querying/api.md
+own text. Sources:
+https://github.com/prometheus/prometheus/blob/v2.42.0/docs/querying/api.md
+https://github.com/VictoriaMetrics/VictoriaMetrics/blob/v1.101.0-cluster/app/vmselect/prometheus/query_response.qtpl
 """
 
 import json
@@ -176,7 +178,7 @@ def _parse(body: bytes) -> _Answer:
     kind, result = data.get("resultType"), data.get("result")
     if not isinstance(kind, str) or not isinstance(result, list):
         _refuse(MALFORMED)
-    return _Answer(kind, result, _is_partial(content.get("warnings")))
+    return _Answer(kind, result, _is_partial(content))
 
 
 MALFORMED = "what Prometheus answered is not an answer of its query API"
@@ -193,8 +195,14 @@ def _no_constant(word: str) -> Never:
     raise ValueError(f"{word} is not JSON")
 
 
-def _is_partial(warnings: object) -> bool:
-    """Something is missing, unless all warnings are remarks on the query, which newer versions send as `infos`."""
+def _is_partial(content: Mapping[str, Any]) -> bool:
+    """Something is missing: VictoriaMetrics says so by itself, Thanos and the like warn of it.
+
+    Remarks on the query are no such warnings; newer versions send them as `infos`.
+    """
+    warnings = content.get("warnings")
+    if content.get("isPartial") is True:
+        return True
     if isinstance(warnings, list):
         return any(not (isinstance(warning, str) and warning.startswith("PromQL info:")) for warning in warnings)
     return bool(warnings)

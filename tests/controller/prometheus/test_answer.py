@@ -157,6 +157,8 @@ def test_what_go_does_not_write_is_no_number(text):
         ({"warnings": {"not": "a list"}}, True),
         ({"warnings": [None]}, True),
         ({"infos": ["metric might not be a counter"]}, False),
+        ({"isPartial": True}, True),
+        ({"isPartial": False}, False),
     ],
 )
 def test_warnings_make_a_reading_partial_and_remarks_do_not(more, partial):
@@ -219,6 +221,7 @@ def test_no_history_is_all_gaps():
     [
         (a_matrix([[1000, "1"]], [[1000, "2"]]), "2 series"),
         (a_matrix([[1000, "1"]], warnings=["store a is away"]), "partial"),
+        (a_matrix([[1000, "1"]], isPartial=True), "partial"),
         (a_vector("1"), "one number where samples over a time range"),
         (a_body("matrix", [7]), "not an answer"),
         (a_body("matrix", [{"values": {}}]), "not an answer"),

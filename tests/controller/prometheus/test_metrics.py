@@ -58,6 +58,7 @@ def bad_ratio(stub, target=None):
         (a_vector("7"), Value(7.0)),
         (a_vector("0"), Value(0.0)),
         (a_vector("7", warnings=["store a is away"]), Value(7.0, partial=True)),
+        (a_vector("7", isPartial=True), Value(7.0, partial=True)),
         (a_vector("7", infos=["no counter"]), Value(7.0)),
     ],
 )
@@ -222,6 +223,7 @@ def test_who_stops_waiting_does_not_take_the_answer_from_the_others():
         (ages(121), Reason.METRIC_STALE, "older than 120 s"),
         (ages(), Reason.METRIC_EMPTY, "no samples of"),
         (ages(warnings=["store a is away"]), Reason.METRIC_ERROR, "some is missing"),
+        (ages(isPartial=True), Reason.METRIC_ERROR, "some is missing"),
         (b"{}", Reason.METRIC_ERROR, "the age of the samples is not known: "),
         (a_body("vector", [{"metric": {}, "value": [1, "3"]}]), Reason.METRIC_ERROR, "the age of the samples"),
     ],

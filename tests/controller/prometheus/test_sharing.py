@@ -5,6 +5,7 @@ import json
 import logging
 import re
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -51,7 +52,7 @@ class Fleet(Stub):
     refuses_shared_ages: bool = False
     too_much: int = 0
     """Bytes of an answer to a shared query that nobody asked for."""
-    more: dict[str, list[str]] = field(default_factory=dict)
+    more: dict[str, Any] = field(default_factory=dict)
 
     def rows(self, text):
         """What a query is answered with."""
@@ -125,8 +126,9 @@ def test_rows_are_judged_one_by_one():
     ]
 
 
-def test_warnings_make_all_of_them_partial():
-    fleet = Fleet(more={"warnings": ["store a is away"]})
+@pytest.mark.parametrize("more", [{"warnings": ["store a is away"]}, {"isPartial": True}], ids=str)
+def test_what_is_missing_in_an_answer_makes_all_of_them_partial(more):
+    fleet = Fleet(more=more)
     first, *_, last = demands(fleet, targets([*APPS, "nobody"]))
     assert first == Value(1.0, partial=True)
     assert isinstance(last, Unknown)
