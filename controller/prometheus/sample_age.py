@@ -33,6 +33,9 @@ from scaling.observation import Unknown
 MOST_SELECTORS = 20
 """Chosen: a query that reads more wants a recording rule."""
 
+OF_NOTHING = ("absent_over_time",)
+"""Functions of a range that answer when there are no samples, where all others answer when there are."""
+
 MOST_CHECKS = 32_768
 """Queries whose check is remembered, as many as of forms in `grouping.py`."""
 
@@ -72,7 +75,8 @@ def oldest_s(check: AgeCheck, ages: Ages, stale_after_s: float) -> float | Unkno
     """Return the age of the newest samples, of the selector where that is greatest, or why they cannot be used.
 
     A selector that had no samples for long does not count: it may be the second half of an `or`. When none has any, the
-    query answered out of nothing, as `... or vector(0)` does while the source is away.
+    query answered out of nothing, as `... or vector(0)` does while the source is away. What it answered may be any
+    number, so it is not called empty: that could stand for 0.
     """
     present = {place: age_s for place, age_s in ages.by_selector.items() if place < len(check.selectors)}
     if not present:
@@ -102,7 +106,7 @@ def _newest_in_use(selector: Selector, stale_after_s: float, split: Split) -> st
     limit_s = round(stale_after_s)
     step_s = max(1, min(60, limit_s // 8))
     ended = split.of("max", f"max_over_time(timestamp({selector.text}\n)[{limit_s}s:{step_s}s])")
-    reader = selector.function or "count_over_time"
+    reader = selector.function if selector.function not in (None, *OF_NOTHING) else "count_over_time"
     read = split.of("count", f"{reader}({selector.text}\n{selector.range_text})")
     return f"({living} or {ended}) and {read}"
 
@@ -112,4 +116,4 @@ def _nothing(check: AgeCheck, partial: bool) -> Unknown:
     text = shown(check.selectors[0].text) + more
     if partial:
         return Unknown(Reason.METRIC_ERROR, f"no samples of {text}, and Prometheus says that some is missing")
-    return Unknown(Reason.METRIC_EMPTY, f"the query answered, but there are no samples of {text}")
+    return Unknown(Reason.METRIC_STALE, f"the query answered, but there are no samples of {text}")

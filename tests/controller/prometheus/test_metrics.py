@@ -221,7 +221,7 @@ def test_who_stops_waiting_does_not_take_the_answer_from_the_others():
     ("age_body", "reason", "words"),
     [
         (ages(121), Reason.METRIC_STALE, "older than 120 s"),
-        (ages(), Reason.METRIC_EMPTY, "no samples of"),
+        (ages(), Reason.METRIC_STALE, "no samples of"),
         (ages(warnings=["store a is away"]), Reason.METRIC_ERROR, "some is missing"),
         (ages(isPartial=True), Reason.METRIC_ERROR, "some is missing"),
         (b"{}", Reason.METRIC_ERROR, "the age of the samples is not known: "),

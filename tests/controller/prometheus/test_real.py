@@ -191,8 +191,9 @@ def test_a_rate_is_read(scene):
         ("sum(nobody)", Unknown(Reason.METRIC_EMPTY, "the query answered nothing")),
         (
             "sum(nobody) or vector(0)",
-            Unknown(Reason.METRIC_EMPTY, 'the query answered, but there are no samples of "nobody"'),
+            Unknown(Reason.METRIC_STALE, 'the query answered, but there are no samples of "nobody"'),
         ),
+        ("1 - (absent_over_time(steady_pods[1m]) or vector(0))", Value(1.0)),
         ("sum(steady_pods) * 0 / 0", Unknown(Reason.METRIC_NAN, "the query answered NaN")),
         ("sum(steady_pods) / 0", Unknown(Reason.METRIC_ERROR, "the query answered +Inf")),
         (

@@ -36,6 +36,11 @@ def test_a_range_is_asked_for_ended_series_too_as_long_as_its_reader_answers():
     assert "and count(count_over_time(x[1m]))" in asked("rate(x[1m] offset 1d)")
 
 
+def test_what_reads_a_range_to_tell_that_it_is_empty_does_not_say_that_samples_are_in_use():
+    assert "and count(count_over_time(x[1m]))" in asked("1 - (absent_over_time(x[1m]) or vector(0))")
+    assert "and count(present_over_time(x[1m]))" in asked("present_over_time(x[1m])")
+
+
 def test_each_selector_is_asked_for_by_itself():
     assert len(asked(QUERY).split("label_replace")) == 3
 
@@ -84,14 +89,14 @@ def test_an_old_selector_makes_the_reading_stale_whatever_the_others_are():
     )
 
 
-def test_an_answer_out_of_nothing_is_empty():
+def test_an_answer_out_of_nothing_is_stale_and_not_empty_which_could_stand_for_zero():
     found = verdict({})
     assert found == Unknown(
-        Reason.METRIC_EMPTY, 'the query answered, but there are no samples of "new{app=\\"web\\"}" and 1 more'
+        Reason.METRIC_STALE, 'the query answered, but there are no samples of "new{app=\\"web\\"}" and 1 more'
     )
 
 
-def test_an_answer_out_of_nothing_that_is_partial_is_not_called_empty():
+def test_an_answer_out_of_nothing_that_is_partial_is_an_error():
     found = verdict({}, partial=True)
     assert isinstance(found, Unknown)
     assert found.reason is Reason.METRIC_ERROR
