@@ -43,12 +43,12 @@ class Ages:
     partial: bool
 
 
-T = TypeVar("T")
+T = TypeVar("T", covariant=True)
 
 
 @dataclass(frozen=True)
 class Rows(Generic[T]):
-    """What a shared query answered, by the values of the labels that tell its rows apart."""
+    """What a query answered, by the values of the labels that tell its rows apart; one alone has the row ()."""
 
     by_values: Mapping[tuple[str, ...], T]
     missing: T
@@ -59,49 +59,27 @@ class Rows(Generic[T]):
         return self.by_values.get(values, self.missing)
 
 
-def parse_reading(body: bytes) -> Reading:
-    """Return the one number of an instant query's answer, which may be negative, or why there is none."""
+def parse_readings(body: bytes, labels: Sequence[str] = ()) -> Rows[Reading] | Unknown:
+    """Return the number of each row of an instant query's answer, or why it has none; Unknown where all have none.
+
+    Numbers may be negative. Without labels there is one row, which may also be a number without series.
+    """
     try:
         answer = _parse(body)
-        return _finite(_one_sample(answer), answer.partial)
+        if answer.kind == "scalar" and not labels:
+            return Rows({(): _reading_of([{"value": answer.result}], answer.partial)}, _nothing(answer.partial))
+        rows = _rows(answer, labels)
+        return Rows({row: _reading_of(found, answer.partial) for row, found in rows.items()}, _nothing(answer.partial))
     except _UnusableError as error:
         return error.unknown
 
 
-def parse_readings(body: bytes, labels: Sequence[str]) -> Rows[Reading] | Unknown:
-    """Return the number of each row of a shared query's answer, or why it has none; Unknown where that goes for all."""
-    try:
-        answer = _parse(body)
-        _expect("vector", answer)
-        found: dict[tuple[str, ...], Reading] = {}
-        for series in answer.result:
-            values = _row(series, labels)
-            found[values] = TWO_SERIES if values in found else _reading_of(series, answer.partial)
-        return Rows(found, _nothing(answer.partial))
-    except _UnusableError as error:
-        return error.unknown
-
-
-def parse_ages(body: bytes) -> Ages | Unknown:
-    """Return what `sample_age.age_query` asked for."""
-    try:
-        answer = _parse(body)
-        _expect("vector", answer)
-        return Ages(dict(_age(series) for series in answer.result), answer.partial)
-    except _UnusableError as error:
-        return error.unknown
-
-
-def parse_shared_ages(body: bytes, labels: Sequence[str]) -> Rows[Ages | Unknown] | Unknown:
+def parse_ages(body: bytes, labels: Sequence[str] = ()) -> Rows[Ages | Unknown] | Unknown:
     """Return what `sample_age.age_query` asked for, row by row."""
     try:
         answer = _parse(body)
-        _expect("vector", answer)
-        found: dict[tuple[str, ...], list[Any]] = {}
-        for series in answer.result:
-            found.setdefault(_row(series, labels), []).append(series)
-        rows = {values: _ages_of(of_row, answer.partial) for values, of_row in found.items()}
-        return Rows(rows, Ages({}, answer.partial))
+        rows = _rows(answer, labels)
+        return Rows({row: _ages_of(found, answer.partial) for row, found in rows.items()}, Ages({}, answer.partial))
     except _UnusableError as error:
         return error.unknown
 
@@ -208,55 +186,57 @@ def _is_partial(content: Mapping[str, Any]) -> bool:
     return bool(warnings)
 
 
-def _one_sample(answer: _Answer) -> object:
-    """The [time, value] of a scalar or of a vector's only series."""
-    if answer.kind == "scalar":
-        return answer.result
-    _expect("vector", answer)
-    count = len(answer.result)
-    if count == 0:
-        raise _UnusableError(_nothing(answer.partial))
-    if count > 1:
-        _refuse(f"the query answered {count} series where one is meant; sum them")
-    return _sample(answer.result[0])
-
-
-def _sample(series: object) -> object:
-    return series.get("value") if isinstance(series, dict) else None
-
-
 def _nothing(partial: bool) -> Unknown:
     if partial:
         return Unknown(Reason.METRIC_ERROR, "the query answered nothing, and Prometheus says that some is missing")
     return Unknown(Reason.METRIC_EMPTY, "the query answered nothing")
 
 
+def _rows(answer: _Answer, labels: Sequence[str]) -> dict[tuple[str, ...], list[Any]]:
+    """The series of each row."""
+    _expect("vector", answer)
+    rows: dict[tuple[str, ...], list[Any]] = {}
+    for series in answer.result:
+        rows.setdefault(_row(series, labels), []).append(series)
+    return rows
+
+
 def _row(series: object, labels: Sequence[str]) -> tuple[str, ...]:
     """The values of these labels; an answer that has a series without them is not the one that was asked for."""
-    found = series.get("metric") if isinstance(series, dict) else None
-    values = tuple(found.get(label) for label in labels) if isinstance(found, dict) else (None,)
+    values = tuple(_labels(series).get(label) for label in labels)
     texts = tuple(value for value in values if isinstance(value, str))
     if len(texts) < len(values):
         _refuse("the query answered a series without the labels that it was asked by")
     return texts
 
 
-def _reading_of(series: object, partial: bool) -> Reading:
+def _labels(series: object) -> dict[str, Any]:
+    found = series.get("metric") if isinstance(series, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _reading_of(row: list[Any], partial: bool) -> Reading:
     try:
-        return _finite(_sample(series), partial)
+        return _finite(_the_only(row), partial)
     except _UnusableError as error:
         return error.unknown
 
 
-def _ages_of(of_row: list[Any], partial: bool) -> Ages | Unknown:
+def _ages_of(row: list[Any], partial: bool) -> Ages | Unknown:
+    by_selector: dict[int, list[Any]] = {}
     try:
-        found = [_age(series) for series in of_row]
+        for series in row:
+            by_selector.setdefault(_place_of(series), []).append(series)
+        return Ages({place: _age(_the_only(found)) for place, found in by_selector.items()}, partial)
     except _UnusableError as error:
         return error.unknown
-    return Ages(dict(found), partial) if len(dict(found)) == len(found) else TWO_SERIES
 
 
-TWO_SERIES = Unknown(Reason.METRIC_ERROR, "the query answered several series where one is meant")
+def _the_only(found: list[Any]) -> object:
+    """The [time, value] of the one series that is meant."""
+    if len(found) > 1:
+        _refuse(f"the query answered {len(found)} series where one is meant; sum them")
+    return found[0].get("value") if isinstance(found[0], dict) else None
 
 
 def _expect(kind: str, answer: _Answer) -> None:
@@ -294,13 +274,19 @@ def _number(sample: object) -> float:
     return number
 
 
-def _age(series: object) -> tuple[int, float]:
-    labels = series.get("metric") if isinstance(series, dict) else None
-    place = labels.get(AGE_LABEL) if isinstance(labels, dict) else None
-    age_s = _number(series.get("value")) if isinstance(series, dict) else math.nan
-    if not isinstance(place, str) or not re.fullmatch("[0-9]{1,3}", place, re.ASCII) or not math.isfinite(age_s):
+def _place_of(series: object) -> int:
+    """Which selector an age is of."""
+    place = _labels(series).get(AGE_LABEL)
+    if not isinstance(place, str) or not re.fullmatch("[0-9]{1,3}", place, re.ASCII):
         _refuse("an age that Prometheus answered is not one")
-    return int(place), age_s
+    return int(place)
+
+
+def _age(sample: object) -> float:
+    age_s = _number(sample)
+    if not math.isfinite(age_s):
+        _refuse("an age that Prometheus answered is not one")
+    return age_s
 
 
 def _on_grid(result: list[Any], grid: Grid) -> list[float]:

@@ -9,10 +9,10 @@ import asyncio
 import logging
 import math
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
-from controller.prometheus.answer import Ages, Rows, parse_ages, parse_reading, parse_readings, parse_shared_ages
+from controller.prometheus.answer import Ages, Rows, parse_ages, parse_readings
 from controller.prometheus.http import PrometheusHttp, QueryRefused
 from controller.prometheus.once import Parcel
 from controller.prometheus.sample_age import age_query
@@ -32,6 +32,7 @@ ALONE_S = 600.0
 log = logging.getLogger(__name__)
 
 A = TypeVar("A")
+Parse = Callable[[bytes, Sequence[str]], Rows[A] | Unknown]
 
 
 class Question(NamedTuple):
@@ -54,7 +55,7 @@ class Asker:
 
     def readings(self, questions: Sequence[Question], now_s: float) -> Sequence[Parcel[Question, Reading]]:
         """Ask for the numbers."""
-        return [(parcel, self._ask_readings(parcel, now_s)) for parcel in self._parcels(questions, 1, now_s)]
+        return [(parcel, self._ask(parcel, parse_readings, now_s)) for parcel in self._parcels(questions, 1, now_s)]
 
     def ages(self, questions: Sequence[Question], now_s: float) -> Sequence[Parcel[Question, Asked]]:
         """Ask for the ages of the newest samples behind queries that read some, and say when they were that."""
@@ -72,57 +73,25 @@ class Asker:
             size = max(1, min(MOST_SHARED, MOST_ROWS // each))
             yield from (group[start : start + size] for start in range(0, len(group), size))
 
-    async def _ask_readings(self, questions: Sequence[Question], now_s: float) -> Sequence[Reading]:
-        if len(questions) == 1:
-            return [await self._reading(questions[0])]
-        shared = _shared(questions)
-        found = await self._rows(shared.text, shared.split.labels, parse_readings)
-        return await self._dealt(questions, shared, found, self._reading, now_s)
-
     async def _timed_ages(self, questions: Sequence[Question], now_s: float) -> Sequence[Asked]:
         asked_s = self._clock()
-        return [(asked_s, ages) for ages in await self._ask_ages(questions, now_s)]
+        return [(asked_s, ages) for ages in await self._ask(questions, parse_ages, now_s)]
 
-    async def _ask_ages(self, questions: Sequence[Question], now_s: float) -> Sequence[Ages | Unknown]:
-        if len(questions) == 1:
-            return [await self._age(questions[0])]
-        shared = _shared(questions)
-        text = _age_query(shared.text, questions[0].stale_after_s, shared.split)
-        found = await self._rows(text, shared.split.labels, parse_shared_ages)
-        return await self._dealt(questions, shared, found, self._age, now_s)
-
-    async def _reading(self, question: Question) -> Reading:
-        body = await self._instant(question.query)
-        return parse_reading(body) if isinstance(body, bytes) else Unknown(body.reason, body.message)
-
-    async def _age(self, question: Question) -> Ages | Unknown:
-        body = await self._instant(_age_query(question.query, question.stale_after_s, Split()))
-        return parse_ages(body) if isinstance(body, bytes) else Unknown(body.reason, body.message)
-
-    async def _rows(
-        self, text: str, labels: Sequence[str], parse: Callable[[bytes, Sequence[str]], Rows[A] | Unknown]
-    ) -> Rows[A] | Unknown:
-        body = await self._instant(text)
-        return parse(body, labels) if isinstance(body, bytes) else body
-
-    async def _dealt(
-        self,
-        questions: Sequence[Question],
-        shared: SharedQuery,
-        found: Rows[A] | Unknown,
-        ask: Callable[[Question], Awaitable[A]],
-        now_s: float,
-    ) -> Sequence[A | Unknown]:
-        """Each question's part of an answer; where the query was refused, what each is answered by itself."""
-        if isinstance(found, QueryRefused):
+    async def _ask(self, questions: Sequence[Question], parse: Parse[A], now_s: float) -> Sequence[A | Unknown]:
+        """What each is answered; by itself, where a query for them all was refused."""
+        shared = _together(questions)
+        body = await self._instant(_text(shared, questions[0]))
+        found = parse(body, shared.split.labels) if isinstance(body, bytes) else body
+        if isinstance(found, QueryRefused) and len(questions) > 1:
             log.info("asking %d queries one by one for %g s: %s", len(questions), ALONE_S, found.message)
-            self._part(questions, now_s)
-            return await asyncio.gather(*(ask(question) for question in questions))
+            self._let_apart(questions, now_s)
+            alone = await asyncio.gather(*(self._ask([question], parse, now_s) for question in questions))
+            return [answer for (answer,) in alone]
         if isinstance(found, Unknown):
-            return [found] * len(questions)
+            return [Unknown(found.reason, found.message)] * len(questions)
         return [found.of(row) for row in shared.rows]
 
-    def _part(self, questions: Sequence[Question], now_s: float) -> None:
+    def _let_apart(self, questions: Sequence[Question], now_s: float) -> None:
         """Let queries be asked by themselves from now on; those whose time is over are forgotten."""
         kept = {query: until_s for query, until_s in self._alone_until_s.items() if now_s < until_s}
         self._alone_until_s = kept | {question.query: now_s + ALONE_S for question in questions}
@@ -135,11 +104,16 @@ class Asker:
         return await self._http.post("query", {"query": query}, self._http.settings.deadline_s)
 
 
-def _shared(questions: Sequence[Question]) -> SharedQuery:
+def _together(questions: Sequence[Question]) -> SharedQuery:
+    """One query for all; for one alone, as it is written."""
+    if len(questions) == 1:
+        return SharedQuery(questions[0].query, Split(), ((),))
     shapes = (shape_of(question.query) for question in questions)
     return shared_query([shape for shape in shapes if shape is not None])
 
 
-def _age_query(query: str, stale_after_s: float | None, split: Split) -> str:
-    assert stale_after_s is not None
-    return age_query(selectors(query), stale_after_s, split)
+def _text(shared: SharedQuery, question: Question) -> str:
+    """What is sent for questions of this kind."""
+    if question.stale_after_s is None:
+        return shared.text
+    return age_query(selectors(shared.text), question.stale_after_s, shared.split)

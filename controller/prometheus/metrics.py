@@ -127,7 +127,7 @@ class PrometheusMetrics:
 
     async def _why_unusable(self, query: str, stale_after_s: float, now_s: float) -> Unknown | None:
         """Ask for the age of the samples behind a query; None when they can be used."""
-        check = age_check(query, stale_after_s)
+        check = age_check(query)
         if isinstance(check, Unknown):
             return check
         if not check.selectors:

@@ -45,25 +45,19 @@ class AgeCheck:
     """What to ask about a query's samples."""
 
     selectors: tuple[Selector, ...]
-    stale_after_s: float
     lasts: bool
     """Whether young samples stay good enough until they are old: if they end before, the query answers nothing. One
     that has something else to say then is to be checked with every reading."""
 
-    @property
-    def text(self) -> str | None:
-        """The query that asks; None where there is nothing to ask."""
-        return age_query(self.selectors, self.stale_after_s, Split()) or None
-
 
 @lru_cache(maxsize=MOST_CHECKS)
-def age_check(query: str, stale_after_s: float) -> AgeCheck | Unknown:
+def age_check(query: str) -> AgeCheck | Unknown:
     """Work out what to ask."""
     found = selectors(query)
     if len(found) > MOST_SELECTORS:
         message = f"the query reads {len(found)} selectors, limit {MOST_SELECTORS}: record a part of it as a series"
         return Unknown(Reason.METRIC_ERROR, message)
-    return AgeCheck(found, stale_after_s, lasts=not has_alternative(query))
+    return AgeCheck(found, lasts=not has_alternative(query))
 
 
 def age_query(found: Sequence[Selector], stale_after_s: float, split: Split) -> str:

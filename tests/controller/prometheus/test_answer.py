@@ -11,15 +11,22 @@ from controller.prometheus.answer import (
     error_words,
     parse_ages,
     parse_history,
-    parse_reading,
     parse_readings,
-    parse_shared_ages,
 )
 from scaling.decision import Reason
 from scaling.observation import Unknown, Value
 from tests.controller.prometheus.stub import a_body, a_vector, ages
 
 SECRET = "s3cr3t"
+
+
+def parse_reading(body):
+    """Of a query that is asked alone."""
+    return of_row(parse_readings(body))
+
+
+def of_row(rows, *values):
+    return rows if isinstance(rows, Unknown) else rows.of(values)
 
 
 @pytest.mark.parametrize(
@@ -86,11 +93,7 @@ def test_anything_else_is_unknown_with_a_reason(body, reason, words):
     in_a_group = of_row(parse_readings(body, ["pod"]), "1" if "series" in words else "0")
     assert in_a_group == Value(2.0) if "series" in words else isinstance(in_a_group, Unknown)
     assert isinstance(in_a_group, Value) or (in_a_group.reason is reason and SECRET not in in_a_group.message)
-    assert isinstance(of_row(parse_shared_ages(body, ["pod"])), Unknown | Ages)
-
-
-def of_row(rows, *values):
-    return rows if isinstance(rows, Unknown) else rows.of(values)
+    assert isinstance(of_row(parse_ages(body, ["pod"])), Unknown | Ages)
 
 
 ROWS = [("a", "7"), ("b", "NaN"), ("c", "+Inf"), ("d", "1e999"), ("e", "1"), ("e", "2"), ("", "3")]
@@ -105,7 +108,7 @@ def test_each_row_of_a_group_is_a_reading_of_its_own():
     rows = parse_readings(a_group(ROWS[:-1]), ["app"])
     assert of_row(rows, "a") == Value(7.0)
     assert [of_row(rows, app).reason for app in "bcde"] == [Reason.METRIC_NAN] + [Reason.METRIC_ERROR] * 3
-    assert "several series" in of_row(rows, "e").message
+    assert "2 series" in of_row(rows, "e").message
     assert of_row(rows, "nobody") == Unknown(Reason.METRIC_EMPTY, "the query answered nothing")
 
 
@@ -119,7 +122,7 @@ def test_a_group_that_is_partial_has_no_empty_row():
 def test_a_series_without_the_labels_spoils_the_answer_for_all(labels):
     body = a_body("vector", [{"metric": {"app": "a"}, "value": [1, "7"]}, {"metric": labels, "value": [1, "7"]}])
     assert "without the labels" in of_row(parse_readings(body, ["app"]), "a").message
-    assert "without the labels" in of_row(parse_shared_ages(body, ["app"]), "a").message
+    assert "without the labels" in of_row(parse_ages(body, ["app"]), "a").message
 
 
 def test_ages_of_a_group_come_by_row():
@@ -127,7 +130,7 @@ def test_ages_of_a_group_come_by_row():
         return {"metric": {"app": app, "selector": place}, "value": [1.5, value]}
 
     series = [age("a", "0", "3"), age("a", "1", "4"), age("b", "0", "NaN"), age("c", "0", "1"), age("c", "0", "2")]
-    rows = parse_shared_ages(a_body("vector", series), ["app"])
+    rows = parse_ages(a_body("vector", series), ["app"])
     assert of_row(rows, "a") == Ages({0: 3.0, 1: 4.0}, partial=False)
     assert of_row(rows, "nobody") == Ages({}, partial=False)
     assert isinstance(of_row(rows, "b"), Unknown)
@@ -240,9 +243,9 @@ def test_what_is_no_single_series_is_no_history(body, words):
 
 
 def test_ages_come_by_selector():
-    assert parse_ages(ages(3.5, 200)) == Ages({0: 3.5, 1: 200.0}, partial=False)
-    assert parse_ages(ages()) == Ages({}, partial=False)
-    assert parse_ages(ages(1, warnings=["x"])) == Ages({0: 1.0}, partial=True)
+    assert of_row(parse_ages(ages(3.5, 200))) == Ages({0: 3.5, 1: 200.0}, partial=False)
+    assert of_row(parse_ages(ages())) == Ages({}, partial=False)
+    assert of_row(parse_ages(ages(1, warnings=["x"]))) == Ages({0: 1.0}, partial=True)
 
 
 @pytest.mark.parametrize(
@@ -252,7 +255,7 @@ def test_ages_come_by_selector():
     + [{"metric": {"selector": "0"}, "value": [1, "NaN"]}],
 )
 def test_what_is_no_age_is_unknown(series):
-    assert isinstance(parse_ages(a_body("vector", [series])), Unknown)
+    assert isinstance(of_row(parse_ages(a_body("vector", [series]))), Unknown)
 
 
 LEAVES = st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=8)
@@ -274,14 +277,14 @@ BODIES = (
 @settings(max_examples=300, deadline=None)
 @given(BODIES)
 def test_any_body_is_a_finite_number_or_unknown_in_one_line(body):
-    reading, found_ages, history = parse_reading(body), parse_ages(body), parse_history(body, GRID)
+    reading, found_ages, history = parse_reading(body), of_row(parse_ages(body)), parse_history(body, GRID)
     if isinstance(reading, Value):
         assert math.isfinite(reading.value)
     if isinstance(found_ages, Ages):
         assert all(map(math.isfinite, found_ages.by_selector.values()))
     if isinstance(history, list):
         assert len(history) == GRID.steps
-    shared = [of_row(parse(body, ["selector"]), "1") for parse in (parse_readings, parse_shared_ages)]
+    shared = [of_row(parse(body, ["selector"]), "1") for parse in (parse_readings, parse_ages)]
     for outcome in (reading, found_ages, history, *shared):
         if isinstance(outcome, Unknown):
             assert outcome.message.isascii()

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-from controller.prometheus.answer import Grid, Rows, parse_ages, parse_reading, parse_readings
+from controller.prometheus.answer import Grid, Rows, parse_ages, parse_readings
 from controller.prometheus.http import PrometheusHttp
-from controller.prometheus.sample_age import AgeCheck, age_check
-from controller.promql.grouping import shape_of, shared_query
+from controller.prometheus.sample_age import age_query
+from controller.promql.grouping import Split, shape_of, shared_query
 from controller.promql.matchers import literal
-from controller.promql.syntax import quoted
+from controller.promql.syntax import quoted, selectors
 from scaling.decision import Reason
 from scaling.observation import Reading, Unknown, Value
 from tests.controller.prometheus.stub import free_ports, metrics_of, settings_for
@@ -256,14 +256,15 @@ def test_a_history_lies_on_the_grid_of_the_range_query(scene):
 
 @pytest.mark.parametrize("query", [query for query, _ in SELECTORS if "$" not in query and "a metric" not in query])
 def test_prometheus_understands_every_age_query(scene, query):
-    check = age_check(query, 120.0)
-    assert isinstance(check, AgeCheck)
-    if check.text is None:
+    text = age_query(selectors(query), 120.0, Split())
+    if not text:
         return
 
-    answer = asyncio.run(ask(scene, check.text))
+    answer = asyncio.run(ask(scene, text))
     assert isinstance(answer, bytes), answer
-    assert not isinstance(parse_ages(answer), Unknown), check.text
+    rows = parse_ages(answer)
+    assert isinstance(rows, Rows)
+    assert not isinstance(rows.of(()), Unknown), text
 
 
 async def ask(scene: Scene, text: str, **more: str) -> Any:
@@ -312,12 +313,17 @@ def test_rows_of_a_shared_query_are_at_any_time_the_numbers_of_each(scene, expre
     shapes = [shape for query in queries if (shape := shape_of(query))]
     assert len({shape.key for shape in shapes}) == 1
     shared = shared_query(shapes)
-    alone = [parse_reading(asyncio.run(ask(scene, query, time=at_s))) for query in queries]
-    rows = parse_readings(asyncio.run(ask(scene, shared.text, time=at_s)), shared.split.labels)
-    assert isinstance(rows, Rows)
+    alone = [readings_of(scene, query, at_s, ()).of(()) for query in queries]
+    rows = readings_of(scene, shared.text, at_s, shared.split.labels)
     found = [rows.of(row) for row in shared.rows]
     assert [number_of(reading) for reading in found] == [number_of(reading) for reading in alone]
     assert len({number_of(reading) for reading in alone}) > 2
+
+
+def readings_of(scene: Scene, text: str, at_s: str, labels: tuple[str, ...]) -> Rows[Reading]:
+    rows = parse_readings(asyncio.run(ask(scene, text, time=at_s)), labels)
+    assert isinstance(rows, Rows)
+    return rows
 
 
 def number_of(reading: Reading) -> object:

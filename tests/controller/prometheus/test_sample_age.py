@@ -1,15 +1,17 @@
 import pytest
 
 from controller.prometheus.answer import Ages
-from controller.prometheus.sample_age import MOST_SELECTORS, AgeCheck, age_check, oldest_s
+from controller.prometheus.sample_age import MOST_SELECTORS, AgeCheck, age_check, age_query, oldest_s
+from controller.promql.grouping import Split
+from controller.promql.syntax import selectors
 from scaling.decision import Reason
 from scaling.observation import Unknown
 
 QUERY = 'sum(rate(new{app="web"}[5m])) or sum(rate(old[1m]))'
 
 
-def a_check(query=QUERY, stale_after_s=120.0):
-    check = age_check(query, stale_after_s)
+def a_check(query=QUERY):
+    check = age_check(query)
     assert isinstance(check, AgeCheck)
     return check
 
@@ -19,7 +21,7 @@ def verdict(ages_s, partial=False):
 
 
 def asked(query, stale_after_s=120.0):
-    return (a_check(query, stale_after_s).text or "").replace("\n", "")
+    return age_query(selectors(query), stale_after_s, Split()).replace("\n", "")
 
 
 def test_an_instant_selector_is_asked_for_its_newest_living_sample():
@@ -57,15 +59,15 @@ def test_young_samples_last_unless_the_query_has_something_else_to_say():
 
 
 def test_a_query_that_reads_no_series_has_nothing_to_ask():
-    assert a_check("vector(1)").text is None
+    assert a_check("vector(1)").selectors == ()
 
 
 def test_a_query_that_reads_too_many_selectors_is_unknown():
     query = " + ".join(f"x{place}" for place in range(MOST_SELECTORS + 1))
-    check = age_check(query, 120.0)
+    check = age_check(query)
     assert isinstance(check, Unknown)
     assert "21 selectors, limit 20" in check.message
-    assert isinstance(age_check(query.removesuffix(" + x20"), 120.0), AgeCheck)
+    assert isinstance(age_check(query.removesuffix(" + x20")), AgeCheck)
 
 
 @pytest.mark.parametrize(
