@@ -16,7 +16,7 @@ from controller.prometheus.answer import Ages, Rows, parse_ages, parse_readings
 from controller.prometheus.http import PrometheusHttp, QueryRefused
 from controller.prometheus.once import Parcel
 from controller.prometheus.sample_age import age_query
-from controller.promql.grouping import SharedQuery, Split, shape_of, shared_query
+from controller.promql.grouping import Shape, SharedQuery, Split, shared_query
 from controller.promql.syntax import selectors
 from scaling.observation import Reading, Unknown
 
@@ -49,8 +49,11 @@ Asked = tuple[float, Ages | Unknown]
 class Asker:
     """Asks one Prometheus the questions of a tick."""
 
-    def __init__(self, http: PrometheusHttp, clock: Callable[[], float]) -> None:
-        self._http, self._clock = http, clock
+    def __init__(
+        self, http: PrometheusHttp, shape_of: Callable[[str], Shape | None], clock: Callable[[], float]
+    ) -> None:
+        """`shape_of`: that of `grouping.py`, from a memory of it."""
+        self._http, self._shape_of, self._clock = http, shape_of, clock
         self._alone_until_s: dict[str, float] = {}
 
     def readings(self, questions: Sequence[Question], now_s: float) -> Sequence[Parcel[Question, Reading]]:
@@ -65,10 +68,10 @@ class Asker:
         """Questions that share a query; `rows`: how many its answer has for each, None for one a selector."""
         groups: dict[object, list[Question]] = defaultdict(list)
         for question in questions:
-            shape = None if self._is_alone(question.query, now_s) else shape_of(question.query)
+            shape = None if self._is_alone(question.query, now_s) else self._shape_of(question.query)
             groups[(shape.key, question.stale_after_s) if shape else question].append(question)
         for group in groups.values():
-            shape = shape_of(group[0].query)
+            shape = self._shape_of(group[0].query)
             each = rows or (shape.selectors if shape else 1)
             size = max(1, min(MOST_SHARED, MOST_ROWS // each))
             yield from (group[start : start + size] for start in range(0, len(group), size))
@@ -79,7 +82,7 @@ class Asker:
 
     async def _ask(self, questions: Sequence[Question], parse: Parse[A], now_s: float) -> Sequence[A | Unknown]:
         """What each is answered; by itself, where a query for them all was refused."""
-        shared = _together(questions)
+        shared = self._together(questions)
         body = await self._instant(_text(shared, questions[0]))
         found = parse(body, shared.split.labels) if isinstance(body, bytes) else body
         if isinstance(found, QueryRefused) and len(questions) > 1:
@@ -99,17 +102,16 @@ class Asker:
     def _is_alone(self, query: str, now_s: float) -> bool:
         return now_s < self._alone_until_s.get(query, -math.inf) <= now_s + ALONE_S
 
+    def _together(self, questions: Sequence[Question]) -> SharedQuery:
+        """One query for all; for one alone, as it is written."""
+        if len(questions) == 1:
+            return SharedQuery(questions[0].query, Split(), ((),))
+        shapes = (self._shape_of(question.query) for question in questions)
+        return shared_query([shape for shape in shapes if shape is not None])
+
     async def _instant(self, query: str) -> bytes | Unknown:
         """Ask as of the server's own now: a clock of ours that is ahead would find no samples, and call them gone."""
         return await self._http.post("query", {"query": query}, self._http.settings.deadline_s)
-
-
-def _together(questions: Sequence[Question]) -> SharedQuery:
-    """One query for all; for one alone, as it is written."""
-    if len(questions) == 1:
-        return SharedQuery(questions[0].query, Split(), ((),))
-    shapes = (shape_of(question.query) for question in questions)
-    return shared_query([shape for shape in shapes if shape is not None])
 
 
 def _text(shared: SharedQuery, question: Question) -> str:

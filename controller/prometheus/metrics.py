@@ -15,6 +15,7 @@ from controller.ports import Target
 from controller.prometheus.answer import Grid, parse_history
 from controller.prometheus.asker import Asker, Question
 from controller.prometheus.http import PrometheusHttp
+from controller.prometheus.in_use import InUse
 from controller.prometheus.once import OncePerTick
 from controller.prometheus.sample_age import age_check, oldest_s
 from controller.promql.grouping import shape_of
@@ -28,8 +29,6 @@ DAY_STEPS = 5760
 MOST_HISTORIES_IN_FLIGHT = 4
 """Range queries at a time: a day of samples each, and readings must not wait behind them (chosen)."""
 
-FEWEST_TO_SWEEP = 1024
-
 log = logging.getLogger(__name__)
 
 
@@ -39,11 +38,11 @@ class PrometheusMetrics:
     def __init__(self, http: PrometheusHttp, clock: Callable[[], float]) -> None:
         """`clock`: the one that `now_s` is read from; a tick's questions are asked some time after its `now_s`."""
         self._http = http
-        asker = Asker(http, clock)
+        self._shapes = InUse(shape_of, clock)
+        asker = Asker(http, self._shapes.of, clock)
         self._readings = OncePerTick(asker.readings)
         self._ages = OncePerTick(asker.ages)
-        self._fresh: dict[tuple[str, float], _Period] = {}
-        self._next_sweep = FEWEST_TO_SWEEP
+        self._samples = InUse(_Samples, clock)
         self._history_gate = asyncio.Semaphore(MOST_HISTORIES_IN_FLIGHT)
 
     async def demand(self, target: Target, now_s: float) -> Reading:
@@ -94,12 +93,12 @@ class PrometheusMetrics:
         follow at the interval of its scrapes.
         """
         query = target.resource.queries.demand or ""
-        period = self._fresh.get((query, target.resource.spec.guardrails.stale_after_s))
+        period = self._samples.of((query, target.resource.spec.guardrails.stale_after_s)).fresh
         return None if period is None else period.newest_at_s
 
     def group_key(self, target: Target) -> str:
         """What is the same for all targets whose demand can be asked by one query, when it is asked in one tick."""
-        return _group_key(target.resource.queries.demand or "")
+        return self._key(target.resource.queries.demand or "")
 
     async def read(self, query: str, stale_after_s: float, now_s: float) -> Reading:
         """The one number that a query answers now, from samples that are fresh enough; asked once for each `now_s`.
@@ -109,9 +108,10 @@ class PrometheusMetrics:
         each where a shared query is refused and its members are asked by themselves.
         """
         reading = await self._readings.ask(Question(query), now_s)
-        if isinstance(reading, Unknown) or self._is_fresh(query, stale_after_s, now_s):
+        samples = self._samples.of((query, stale_after_s))
+        if isinstance(reading, Unknown) or samples.are_fresh(now_s):
             return reading
-        return await self._why_unusable(query, stale_after_s, now_s) or reading
+        return await self._why_unusable(samples, now_s) or reading
 
     async def read_range(self, query: str, grid: Grid) -> list[float] | Unknown:
         """The one series that a query answers over a time range, NaN for gaps."""
@@ -120,14 +120,12 @@ class PrometheusMetrics:
             body = await self._http.post("query_range", form, self._http.settings.history_deadline_s)
         return parse_history(body, grid) if isinstance(body, bytes) else body
 
-    def _is_fresh(self, query: str, stale_after_s: float, now_s: float) -> bool:
-        """With a newest sample A seconds old, nothing can be too old until `stale_after_s` - A seconds later."""
-        period = self._fresh.get((query, stale_after_s))
-        return period is not None and period.since_s <= now_s <= period.until_s
+    async def _why_unusable(self, samples: "_Samples", now_s: float) -> Unknown | None:
+        """Ask for the age of the samples behind a query; None when they can be used.
 
-    async def _why_unusable(self, query: str, stale_after_s: float, now_s: float) -> Unknown | None:
-        """Ask for the age of the samples behind a query; None when they can be used."""
-        check = age_check(query)
+        With a newest sample A seconds old, nothing can be too old until its limit less A seconds later.
+        """
+        query, stale_after_s, check = samples.query, samples.stale_after_s, samples.check
         if isinstance(check, Unknown):
             return check
         if not check.selectors:
@@ -138,16 +136,26 @@ class PrometheusMetrics:
         age_s = oldest_s(check, ages, stale_after_s)
         if isinstance(age_s, Unknown):
             return age_s
-        self._forget_ended(now_s)
-        lasts_s = (stale_after_s - age_s) * _spread(_group_key(query)) if check.lasts else 0.0
-        self._fresh[query, stale_after_s] = _Period(now_s, now_s + lasts_s, asked_s - age_s)
+        lasts_s = (stale_after_s - age_s) * _spread(self._key(query)) if check.lasts else 0.0
+        samples.fresh = _Period(now_s, now_s + lasts_s, asked_s - age_s)
         return None
 
-    def _forget_ended(self, now_s: float) -> None:
-        """Drop what has run out, so that queries of deleted policies do not pile up."""
-        if len(self._fresh) >= self._next_sweep:
-            self._fresh = {key: period for key, period in self._fresh.items() if now_s <= period.until_s}
-            self._next_sweep = 2 * len(self._fresh) + FEWEST_TO_SWEEP
+    def _key(self, query: str) -> str:
+        shape = self._shapes.of(query)
+        return query if shape is None else shape.key
+
+
+class _Samples:
+    """What is known of the samples behind a query: how their age is asked for, and since when they are young enough."""
+
+    def __init__(self, query_and_limit: tuple[str, float]) -> None:
+        self.query, self.stale_after_s = query_and_limit
+        self.check = age_check(self.query)
+        self.fresh: _Period | None = None
+
+    def are_fresh(self, now_s: float) -> bool:
+        """Whether the age that was last asked for still tells that they are."""
+        return self.fresh is not None and self.fresh.since_s <= now_s <= self.fresh.until_s
 
 
 @dataclass(frozen=True)
@@ -157,11 +165,6 @@ class _Period:
     since_s: float
     until_s: float
     newest_at_s: float
-
-
-def _group_key(query: str) -> str:
-    shape = shape_of(query)
-    return query if shape is None else shape.key
 
 
 def _spread(key: str) -> float:

@@ -20,7 +20,6 @@ lives is enough; and what a window of `rate()` loses before its newest sample is
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 from controller.prometheus.answer import Ages
 from controller.promql.grouping import Split
@@ -36,9 +35,6 @@ MOST_SELECTORS = 20
 OF_NOTHING = ("absent_over_time",)
 """Functions of a range that answer when there are no samples, where all others answer when there are."""
 
-MOST_CHECKS = 32_768
-"""Queries whose check is remembered, as many as of forms in `grouping.py`."""
-
 
 @dataclass(frozen=True)
 class AgeCheck:
@@ -50,7 +46,6 @@ class AgeCheck:
     that has something else to say then is to be checked with every reading."""
 
 
-@lru_cache(maxsize=MOST_CHECKS)
 def age_check(query: str) -> AgeCheck | Unknown:
     """Work out what to ask."""
     found = selectors(query)

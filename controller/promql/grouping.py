@@ -19,13 +19,9 @@ match one to one, as their labels are the same. Whatever is not surely of this f
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 from controller.promql.matchers import Finder, Matcher
 from controller.promql.sums import Sums, sums_of
-
-MOST_SHAPES = 32_768
-"""Queries whose form is remembered: two each of more policies than one operator is meant for (chosen)."""
 
 Row = tuple[str, ...]
 """Values of the labels that tell a shared query's answers apart."""
@@ -74,7 +70,6 @@ class SharedQuery:
     """The row of each of the queries."""
 
 
-@lru_cache(MOST_SHAPES)
 def shape_of(query: str) -> Shape | None:
     """The form in which a query can share; None for one that is asked by itself."""
     sums = sums_of(query)

@@ -322,15 +322,18 @@ def test_another_limit_asks_for_the_age_by_itself():
     assert isinstance(strict, Unknown)
 
 
-def test_queries_that_are_no_longer_asked_are_forgotten(monkeypatch):
-    monkeypatch.setattr("controller.prometheus.metrics.FEWEST_TO_SWEEP", 10)
+def test_queries_that_are_no_longer_asked_are_forgotten():
+    now_s = 0.0
 
     async def use(metrics):
+        nonlocal now_s
         for tick in range(30):
-            await asyncio.gather(*(metrics.demand(a_target(f"x{tick}_{k}"), 1000.0 * tick) for k in range(5)))
-        return len(metrics._fresh)
+            now_s = 300.0 * tick
+            queries = ["stays", *(f"x{tick}_{k}" for k in range(5))]
+            await asyncio.gather(*(metrics.demand(a_target(query), now_s) for query in queries))
+        return len(metrics._samples), len(metrics._shapes)
 
-    assert with_metrics(Stub(), use) <= 15
+    assert max(with_metrics(Stub(), use, clock=lambda: now_s)) <= 1 + 4 * 5
 
 
 # History
