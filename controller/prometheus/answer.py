@@ -53,6 +53,8 @@ class Rows(Generic[T]):
     by_values: Mapping[tuple[str, ...], T]
     missing: T
     """What a row that is not there means."""
+    warned: bool
+    """Whether some series, of which row is not said, made Prometheus warn."""
 
     def of(self, values: tuple[str, ...]) -> T:
         """What is said of the query with these values."""
@@ -66,10 +68,8 @@ def parse_readings(body: bytes, labels: Sequence[str] = ()) -> Rows[Reading] | U
     """
     try:
         answer = _parse(body)
-        if answer.kind == "scalar" and not labels:
-            return Rows({(): _reading_of([{"value": answer.result}], answer.partial)}, _nothing(answer.partial))
-        rows = _rows(answer, labels)
-        return Rows({row: _reading_of(found, answer.partial) for row, found in rows.items()}, _nothing(answer.partial))
+        found = {row: _reading_of(series, answer.partial) for row, series in _rows(answer, labels).items()}
+        return Rows(found, _nothing(answer.partial), answer.warned)
     except _UnusableError as error:
         return error.unknown
 
@@ -78,8 +78,8 @@ def parse_ages(body: bytes, labels: Sequence[str] = ()) -> Rows[Ages | Unknown] 
     """Return what `sample_age.age_query` asked for, row by row."""
     try:
         answer = _parse(body)
-        rows = _rows(answer, labels)
-        return Rows({row: _ages_of(found, answer.partial) for row, found in rows.items()}, Ages({}, answer.partial))
+        found = {row: _ages_of(series, answer.partial) for row, series in _rows(answer, labels).items()}
+        return Rows(found, Ages({}, answer.partial), answer.warned)
     except _UnusableError as error:
         return error.unknown
 
@@ -129,6 +129,7 @@ class _Answer:
     kind: str
     result: list[Any]
     partial: bool
+    warned: bool
 
 
 class _UnusableError(Exception):
@@ -156,7 +157,9 @@ def _parse(body: bytes) -> _Answer:
     kind, result = data.get("resultType"), data.get("result")
     if not isinstance(kind, str) or not isinstance(result, list):
         _refuse(MALFORMED)
-    return _Answer(kind, result, _is_partial(content))
+    warnings = _warnings(content)
+    partial = content.get("isPartial") is True or bool(warnings)  # VictoriaMetrics says it so, others warn of it
+    return _Answer(kind, result, partial, any(warning.startswith("PromQL warning:") for warning in warnings))
 
 
 MALFORMED = "what Prometheus answered is not an answer of its query API"
@@ -173,17 +176,12 @@ def _no_constant(word: str) -> Never:
     raise ValueError(f"{word} is not JSON")
 
 
-def _is_partial(content: Mapping[str, Any]) -> bool:
-    """Something is missing: VictoriaMetrics says so by itself, Thanos and the like warn of it.
-
-    Remarks on the query are no such warnings; newer versions send them as `infos`.
-    """
-    warnings = content.get("warnings")
-    if content.get("isPartial") is True:
-        return True
-    if isinstance(warnings, list):
-        return any(not (isinstance(warning, str) and warning.startswith("PromQL info:")) for warning in warnings)
-    return bool(warnings)
+def _warnings(content: Mapping[str, Any]) -> list[str]:
+    """The warnings but for remarks on the query, which newer versions send as `infos`."""
+    found = content.get("warnings")
+    if not isinstance(found, list):
+        return ["not a list"] if found else []
+    return [text for text in map(str, found) if not text.startswith("PromQL info:")]
 
 
 def _nothing(partial: bool) -> Unknown:
@@ -193,7 +191,9 @@ def _nothing(partial: bool) -> Unknown:
 
 
 def _rows(answer: _Answer, labels: Sequence[str]) -> dict[tuple[str, ...], list[Any]]:
-    """The series of each row."""
+    """The series of each row; a number without series is like one in the row that there is without labels."""
+    if answer.kind == "scalar" and not labels:
+        return {(): [{"value": answer.result}]}
     _expect("vector", answer)
     rows: dict[tuple[str, ...], list[Any]] = {}
     for series in answer.result:

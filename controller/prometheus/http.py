@@ -36,6 +36,11 @@ class QueryRefused(Unknown):
     """Prometheus works, but this query it does not answer, or not in a length that is read here."""
 
 
+@dataclass(frozen=True)
+class QueryTooSlow(Unknown):
+    """There was no answer in time, ours or that of Prometheus."""
+
+
 REFUSALS = (
     *(HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.REQUEST_URI_TOO_LONG),
     HTTPStatus.UNPROCESSABLE_ENTITY,  # an error while evaluating, such as too many samples
@@ -101,7 +106,7 @@ class PrometheusHttp:
             async with asyncio.timeout(deadline_s), self._gate:
                 return await self._post(endpoint, form)
         except TimeoutError:
-            return _unknown(f"no answer from Prometheus within {deadline_s:g} s")
+            return QueryTooSlow(Reason.METRIC_ERROR, f"no answer from Prometheus within {deadline_s:g} s")
         except InputError as error:  # a file with credentials
             return _unknown(str(error))
         except (aiohttp.ClientError, OSError) as error:
@@ -126,8 +131,7 @@ class PrometheusHttp:
             if response.status == HTTPStatus.OK:
                 return await _read(response)
             self._note_silence(response)
-            words = _status_words(response.status, await _read(response))
-            return QueryRefused(Reason.METRIC_ERROR, words) if response.status in REFUSALS else _unknown(words)
+            return _no_answer(response.status, await _read(response))
 
     def _note_silence(self, response: aiohttp.ClientResponse) -> None:
         if response.status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
@@ -182,11 +186,17 @@ def _unzipped(body: bytes) -> bytes | Unknown:
     return plain if unzip.eof else _unknown("the answer of Prometheus broke off")
 
 
-def _status_words(status: int, body: bytes | Unknown) -> str:
+def _no_answer(status: int, body: bytes | Unknown) -> Unknown:
+    """What a status other than OK means."""
     if 300 <= status < 400:
-        return f"Prometheus answered {_status_name(status)}; redirects are not followed"
+        return _unknown(f"Prometheus answered {_status_name(status)}; redirects are not followed")
     words = error_words(body) if isinstance(body, bytes) else ""
-    return f"Prometheus answered {_status_name(status)}{': ' if words else ''}{words}"
+    message = f"Prometheus answered {_status_name(status)}{': ' if words else ''}{words}"
+    if status in REFUSALS:
+        return QueryRefused(Reason.METRIC_ERROR, message)
+    if status == HTTPStatus.GATEWAY_TIMEOUT or words == "timeout":
+        return QueryTooSlow(Reason.METRIC_ERROR, message)
+    return _unknown(message)
 
 
 def _status_name(status: int) -> str:

@@ -104,8 +104,8 @@ class PrometheusMetrics:
         """The one number that a query answers now, from samples that are fresh enough; asked once for each `now_s`.
 
         `now_s`: the tick's time, the same for all that share it. May take two deadlines: one for the number, one for
-        the age of its samples, which is asked for afterwards, so that what ended in between is not missed; another
-        each where a shared query is refused and its members are asked by themselves.
+        the age of its samples, which is asked for afterwards, so that what ended in between is not missed; more where
+        a shared query is refused, at once as a rule, and asked for in smaller groups.
         """
         reading = await self._readings.ask(Question(query), now_s)
         samples = self._samples.of((query, stale_after_s))

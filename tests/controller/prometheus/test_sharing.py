@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from controller.crd.resource import parse_policy
 from controller.ports import Target
-from controller.prometheus.asker import ALONE_S, MOST_SHARED
+from controller.prometheus.group_sizes import MOST_SHARED, REMEMBERED_S
 from controller.prometheus.http import MOST_BYTES
 from controller.prometheus.metrics import PrometheusMetrics
 from controller.promql.grouping import shape_of
@@ -53,6 +53,12 @@ class Fleet(Stub):
     too_much: int = 0
     """Bytes of an answer to a shared query that nobody asked for."""
     more: dict[str, Any] = field(default_factory=dict)
+    hangs: str = ""
+    """An app without which queries are answered in time; * for all queries whatever."""
+    warns_of: str = ""
+    """An app whose data Prometheus has something to say about."""
+    most_text: int = 1_000_000
+    """Bytes of a query; with more it is refused."""
 
     def rows(self, text):
         """What a query is answered with."""
@@ -67,6 +73,10 @@ class Fleet(Stub):
         form_count = len(self.requests)
         answer = await super().answer(request)
         text = self.forms[form_count]["query"]
+        if self.hangs == "*" or self.hangs in apps_of(text):
+            await asyncio.sleep(60)
+        if len(text) > self.most_text:
+            return web.Response(status=422, text='{"status":"error","errorType":"422","error":"too long query"}')
         if self.status != 200 or not apps_of(text):
             return answer
         if self.refuses in apps_of(text):
@@ -77,7 +87,10 @@ class Fleet(Stub):
         series = [{"metric": labels, "value": [1.5, value]} for labels, value in self.rows(text)]
         stranger = {"metric": {"app": "x" * self.too_much}, "value": [1.5, "0"]}
         series += [stranger] * (self.too_much > 0 and "|" in text)
-        return web.Response(body=a_body("vector", series, **self.more))
+        more = self.more
+        if self.warns_of in apps_of(text):
+            more = {"warnings": ["PromQL warning: encountered a mix of histograms and floats"]}
+        return web.Response(body=a_body("vector", series, **more))
 
 
 def demands(stub, asked=None, now_s=0.0, **wishes):
@@ -200,7 +213,7 @@ def test_a_member_that_spoils_the_shared_query_does_not_blind_the_others():
     assert fleet.readings[1:] == [query(app) for app in APPS]
 
 
-def test_members_of_a_refused_query_are_asked_alone_for_a_while():
+def test_members_of_a_refused_query_are_asked_apart_for_an_hour():
     fleet = Fleet(refuses="b")
 
     async def readings_at(metrics, now_s):
@@ -209,7 +222,7 @@ def test_members_of_a_refused_query_are_asked_alone_for_a_while():
         return len(fleet.readings) - before
 
     async def use(metrics):
-        return [await readings_at(metrics, now_s) for now_s in (0.0, 15.0, ALONE_S - 1, ALONE_S + 1)]
+        return [await readings_at(metrics, now_s) for now_s in (0.0, 15.0, REMEMBERED_S - 1, REMEMBERED_S + 1)]
 
     assert with_metrics(fleet, use) == [4, 3, 3, 4]
 
@@ -217,13 +230,104 @@ def test_members_of_a_refused_query_are_asked_alone_for_a_while():
 def test_an_answer_that_is_too_long_is_asked_for_in_parts():
     fleet = Fleet(too_much=MOST_BYTES)
     assert demands(fleet) == [Value(1.0), Value(2.0), Value(3.0)]
-    assert (len(fleet.readings), len(fleet.checks)) == (4, 3)
+    assert (len(fleet.readings), len(fleet.checks)) == (4, 4)
 
 
-def test_a_refused_age_query_is_asked_in_parts_too():
+def test_a_refused_age_query_is_asked_in_parts_and_the_readings_stay_together():
     fleet = Fleet(refuses_shared_ages=True)
-    assert demands(fleet) == [Value(1.0), Value(2.0), Value(3.0)]
-    assert len(fleet.checks) == 4
+
+    async def use(metrics):
+        for now_s in (0.0, 3000.0):
+            found = await asyncio.gather(*(metrics.demand(target, now_s) for target in targets()))
+            assert found == [Value(1.0), Value(2.0), Value(3.0)]
+
+    with_metrics(fleet, use)
+    assert (len(fleet.readings), len(fleet.checks)) == (2, 4 + 3)
+
+
+MANY = [f"app-{number:02}" for number in range(64)]
+
+
+def many(**wishes):
+    return Fleet(values=dict.fromkeys(MANY, "1"), **wishes)
+
+
+def ticks_of(fleet, count, **wishes):
+    """The readings of many at each tick, and how many were asked for."""
+
+    async def use(metrics):
+        for tick in range(count):
+            before = len(fleet.readings)
+            found = await asyncio.gather(*(metrics.demand(target, 15.0 * tick) for target in targets(MANY)))
+            asked = [query for query in fleet.readings[before:] if query != "vector(1)"]
+            ticks.append((found, len(asked)))
+            await asyncio.sleep(0.2)  # for what nobody waits for
+
+    ticks: list[tuple[list[Any], int]] = []
+    with_metrics(fleet, use, **wishes)
+    return ticks
+
+
+def test_a_limit_on_the_length_of_queries_leads_to_smaller_groups_and_not_to_single_ones():
+    """250 names of 72 characters are more than the 16 KiB that VictoriaMetrics takes. An age query has four of each."""
+    long = [f"app-{number:03}-{'x' * 64}" for number in range(250)]
+    fleet = Fleet(values=dict.fromkeys(long, "1"), most_text=16 * 1024)
+
+    async def use(metrics):
+        for now_s in (0.0, 15.0):
+            found = await asyncio.gather(*(metrics.demand(target, now_s) for target in targets(long)))
+            assert found == [Value(1.0)] * 250
+
+    with_metrics(fleet, use)
+    assert len(fleet.readings) == (1 + 4) + 4
+    assert len(fleet.checks) == 1 + 4 + 16
+
+
+def test_one_that_is_too_slow_is_found_within_ticks_and_blinds_no_other_after_that():
+    slow = MANY.index("app-42")
+    *_, (found, asked) = ticks_of(many(hangs="app-42"), 4, deadline_s=0.5)
+    assert found.pop(slow) == Unknown(Reason.METRIC_ERROR, "no answer from Prometheus within 0.5 s")
+    assert found == [Value(1.0)] * 63
+    assert asked < 20
+
+
+def test_a_server_that_hangs_is_not_asked_more_than_one_that_works():
+    ticks = ticks_of(many(hangs="*"), 3, deadline_s=0.2)
+    assert [asked for _, asked in ticks] == [1, 1, 1]
+    assert not any(isinstance(reading, Value) for found, _ in ticks for reading in found)
+
+
+def test_one_that_prometheus_warns_of_is_partial_by_itself_within_ticks():
+    fleet = many(warns_of="app-42")
+    (first, _), *_, (last, _) = ticks_of(fleet, 4)
+    assert first == [Value(1.0, partial=True)] * 64
+    assert [app for app, reading in zip(MANY, last, strict=True) if reading.partial] == ["app-42"]
+
+
+@pytest.mark.parametrize("words", ["timeout", "unavailable"])
+def test_prometheus_itself_can_say_that_a_query_took_too_long(words):
+    """Other failures say nothing about the query. `vector(1)` is answered in between."""
+    error = json.dumps({"status": "error", "errorType": words, "error": "s3cr3t"}).encode()
+
+    async def answer(request):
+        text = (await request.post())["query"]
+        if text == "vector(1)":
+            return web.Response(body=a_vector("1"))
+        asked.append(text)
+        return web.Response(status=503, body=error)
+
+    async def run():
+        async with serving(answer) as port, metrics_of(port) as metrics:
+            for now_s in (0.0, 15.0):
+                found = await asyncio.gather(*(metrics.demand(target, now_s) for target in targets()))
+                await asyncio.sleep(0.1)
+            return found
+
+    asked: list[Any] = []
+    assert [reading.message for reading in asyncio.run(run())] == [
+        f"Prometheus answered HTTP 503 Service Unavailable: {words}"
+    ] * 3
+    assert len(asked) == (1 + 3 if words == "timeout" else 2)
 
 
 # Ages
