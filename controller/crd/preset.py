@@ -45,8 +45,8 @@ PRESET: Mapping[str, Field] = {
         "kind",
         required=True,
         about="Where the load is measured. Requests per second: NginxIngress (ingress-nginx), Istio, Envoy, "
-        "HttpMetrics (the target's own). Cores: CpuUsage (cAdvisor). Messages that wait: RabbitMQ, Kafka "
-        "(kafka_exporter).",
+        "HttpMetrics (the target's own). Cores: CpuUsage (cAdvisor), of a Deployment, StatefulSet or Rollout. Messages "
+        "that wait: RabbitMQ, Kafka (kafka_exporter).",
     ),
     "window": Field(
         Within(WINDOW, duration),
@@ -57,8 +57,8 @@ PRESET: Mapping[str, Field] = {
     "labels": Field(
         ListOf(Build(LabelValue, LABEL_VALUE), most=MOST_LABELS),
         "labels",
-        about="More labels that the series must have, such as the cluster; for HttpMetrics in place of namespace and "
-        f"service. 1 to {MOST_LABELS} entries.",
+        about="More labels that the series must have, such as the cluster, each once and none that the preset sets "
+        f"itself; for HttpMetrics in place of namespace and service. 1 to {MOST_LABELS} entries.",
     ),
     "ingress": Field(
         kubernetes_name,
@@ -89,7 +89,8 @@ PRESET: Mapping[str, Field] = {
         metric_name,
         "metric",
         about="HttpMetrics: the counter of requests, or the count of a histogram of seconds, such as "
-        "http_server_request_duration_seconds_count (OpenTelemetry). RabbitMQ: the gauge of messages, such as "
+        "http_server_request_duration_seconds_count (OpenTelemetry); another than this needs a bucket that ends at "
+        "service.objectiveSeconds. RabbitMQ: the gauge of messages, such as "
         "rabbitmq_queue_messages_ready where /metrics/per-object is scraped.",
         absent="http_requests_total, rabbitmq_detailed_queue_messages_ready",
     ),

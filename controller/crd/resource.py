@@ -84,7 +84,8 @@ def _with_queries_of(preset: Preset, policy: PolicyResource) -> PolicyResource:
     """The policy with what the preset asks; a query for the bad share that the user gave stays."""
     if policy.queries.demand is not None:
         raise InputError("spec.demand: give one of query, preset, not query and preset")
-    subject = Subject(policy.namespace, policy.target.kind, policy.target.name)
+    api_group = policy.target.api_version.rpartition("/")[0]
+    subject = Subject(policy.namespace, api_group, policy.target.kind, policy.target.name)
     bad_ratio = policy.queries.bad_ratio or bad_ratio_query(preset, subject, policy.spec.objective_s)
     return replace(policy, queries=replace(policy.queries, demand=demand_query(preset, subject), bad_ratio=bad_ratio))
 

@@ -14,14 +14,16 @@ https://github.com/envoyproxy/envoy/blob/02aefdc5a51ed38bfe670e522ff98bd94179804
 https://github.com/open-telemetry/semantic-conventions/blob/004d76c76de13ef46592731a7b595cfba1c99290/docs/http/http-metrics.md
 https://github.com/google/cadvisor/blob/0210b111852215963d362f66654e9418abd3025e/docs/storage/prometheus.md
 https://github.com/rabbitmq/rabbitmq-server/blob/018b04a1ea98452347ffc0215f861ac13ed847d5/deps/rabbitmq_prometheus/metrics-detailed.md
-https://github.com/danielqsj/kafka_exporter/blob/04beadb5f62a307aaa0cdb27cbdd0bee53b31533/README.md
+https://github.com/danielqsj/kafka_exporter/blob/04beadb5f62a307aaa0cdb27cbdd0bee53b31533/kafka_exporter.go
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from controller.promql.matchers import literal
+from controller.promql.pod_names import ending_of_pods
 from controller.promql.syntax import quoted
 from scaling.errors import InputError
 
@@ -105,6 +107,10 @@ class Preset:
                 raise InputError(f"{path}: goes with kind {' or '.join(parameter.kinds)}, not {self.kind}")
             if parameter.required and not given and self.kind in parameter.kinds:
                 raise InputError(f"{path} is required for kind {self.kind}, but missing")
+        names = [label.name for label in self.labels]
+        for name in names:
+            if names.count(name) > 1:
+                raise InputError(f"spec.demand.preset.labels: {name} is given {names.count(name)} times")
 
 
 @dataclass(frozen=True)
@@ -112,12 +118,16 @@ class Subject:
     """Whose load it is."""
 
     namespace: str
+    api_group: str
     kind: str
     name: str
 
 
 def demand_query(preset: Preset, subject: Subject) -> str:
-    """The PromQL for the whole load on a target: requests a second, cores, or messages that wait."""
+    """The PromQL for the whole load on a target: requests a second, cores, or messages that wait.
+
+    Raises InputError for a target whose series are not known, and for labels that the preset has matchers of.
+    """
     match preset.kind:
         case PresetKind.NGINX_INGRESS:
             return _rate(preset, "nginx_ingress_controller_requests", _of_ingress(preset, subject))
@@ -132,13 +142,14 @@ def demand_query(preset: Preset, subject: Subject) -> str:
         case PresetKind.RABBITMQ:
             return f"sum({_series(preset, preset.metric or QUEUE_MESSAGES, _of_queue(preset))})"
         case PresetKind.KAFKA:
-            return f"sum({_series(preset, 'kafka_consumergroup_lag', _of_consumers(preset))})"
+            return f"sum({_series(preset, CONSUMERS_LAG, _of_consumers(preset))})"
 
 
 def bad_ratio_query(preset: Preset, subject: Subject, objective_s: float) -> str | None:
     """The PromQL for the share of requests that failed (5xx) or took longer than the objective; None without requests.
 
-    Late are requests beyond the last bucket that ends within the objective, where the exporter has a histogram.
+    Late are requests beyond the last bucket that ends within the objective, where the exporter has a histogram that
+    reaches so far.
     """
     match preset.kind:
         case PresetKind.NGINX_INGRESS:
@@ -165,8 +176,17 @@ OTEL_STATUS = "http_response_status_code"
 QUEUE_MESSAGES = "rabbitmq_detailed_queue_messages_ready"
 """Of /metrics/detailed; a plain /metrics has no queues by name, and /metrics/per-object calls them otherwise."""
 
+CONSUMERS_LAG = "kafka_consumergroup_lag_sum"
+"""Of a topic's partitions together. Of each, without `_sum`, it is -1 where the group has committed no offset yet."""
+
 GOOD_STATUS = "[1-4].."
 """2xx too, as ingress-nginx reports with --report-status-classes."""
+
+GOOD_RESPONSE = f"0|{GOOD_STATUS}"
+"""Istio has 0 where no answer had begun, as a rule because the client left: late, if it waited for the objective.
+
+Source: https://github.com/envoyproxy/envoy/blob/v1.31.0/docs/root/configuration/observability/access_log/usage.rst
+"""
 
 GO_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Source: https://github.com/prometheus/client_golang/blob/v1.20.0/prometheus/histogram.go (DefBuckets)"""
@@ -175,12 +195,6 @@ OTEL_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.
 
 ENVOY_BUCKETS_MS = (0.5, 1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1e3, 2.5e3, 5e3, 1e4, 3e4, 6e4, 3e5)
 """Up to the longest objective. Source: https://github.com/envoyproxy/envoy/blob/v1.31.0/source/common/stats/histogram_impl.cc"""
-
-HASH = "[bcdfghjklmnpqrstvwxz2456789]"
-"""A character of the names that Kubernetes makes up, which keeps a DaemonSet web-agent apart from a Deployment web.
-
-Source: https://github.com/kubernetes/kubernetes/blob/b547a95d14430b903f638946ca291778632f8726/staging/src/k8s.io/apimachinery/pkg/util/rand/rand.go
-"""
 
 
 # Which series are the target's
@@ -214,10 +228,18 @@ def _of_service(preset: Preset, subject: Subject) -> list[str]:
 
 def _of_containers(preset: Preset, subject: Subject) -> list[str]:
     """The pods by the names that their controllers give; the sums over a pod and its pause container left out."""
-    ending = "-[0-9]+" if subject.kind == "StatefulSet" else f"-{HASH}{{1,10}}-{HASH}{{5}}"
-    pods = [_is("namespace", subject.namespace), f"pod=~{quoted(literal(subject.name) + ending)}"]
+    named = literal(subject.name) + _ending_of_pods(subject)
+    pods = [_is("namespace", subject.namespace), f"pod=~{quoted(named)}"]
     containers = _given("container", preset.container) or ['container!=""', 'container!="POD"']
     return [*pods, *containers]
+
+
+def _ending_of_pods(subject: Subject) -> str:
+    try:
+        return ending_of_pods(subject.api_group, subject.kind, subject.name)
+    except InputError as error:
+        message = f"spec.demand.preset.kind: CpuUsage finds pods by their names, and {error}; write spec.demand.query"
+        raise InputError(message) from error
 
 
 def _of_queue(preset: Preset) -> list[str]:
@@ -241,7 +263,7 @@ def _bad_of_ingress(preset: Preset, subject: Subject, bucket: str | None) -> str
 
 def _bad_of_mesh(preset: Preset, subject: Subject, bucket: str | None) -> str:
     matchers = _of_mesh(preset, subject)
-    good = [*matchers, f"response_code=~{quoted(GOOD_STATUS)}"]
+    good = [*matchers, f"response_code=~{quoted(GOOD_RESPONSE)}"]
     if bucket is None:
         return _rest(preset, "istio_requests_total", good, matchers)
     return _rest_of_histogram(preset, "istio_request_duration_milliseconds", [*good, bucket], matchers)
@@ -272,9 +294,12 @@ def _bad_of_service(preset: Preset, subject: Subject, objective_s: float) -> str
 
 
 def _bucket(objective: float, bounds: Sequence[float]) -> str | None:
-    """The matcher of the last bucket that ends within the objective, both in the histogram's unit."""
+    """The matcher of the last bucket that ends within the objective, both in the histogram's unit.
+
+    None for an objective outside the buckets: beyond the last, which requests within it took longer is not known.
+    """
     within = [bound for bound in bounds if bound <= objective * (1 + 1e-9)]
-    if not within:
+    if not within or bounds[-1] < objective * (1 - 1e-9):
         return None
     text = f"{within[-1]:.12g}"
     if "." in text:
@@ -295,6 +320,10 @@ def _given(label: str, value: str | None) -> list[str]:
 
 
 def _series(preset: Preset, metric: str, matchers: Sequence[str]) -> str:
+    own = {re.split("[=!]", matcher)[0]: matcher for matcher in matchers}
+    for label in preset.labels:
+        if label.name in own:
+            raise InputError(f"spec.demand.preset.labels: {label.name} is the preset's own: {own[label.name]}")
     more = (_is(label.name, label.value) for label in preset.labels)
     return f"{metric}{{{','.join([*matchers, *more])}}}"
 
