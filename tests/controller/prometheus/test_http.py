@@ -1,6 +1,5 @@
 import asyncio
 import gzip
-import shutil
 import socket
 import ssl
 import subprocess
@@ -14,6 +13,7 @@ from controller.prometheus.access import BasicAuth
 from controller.prometheus.http import LONGEST_SILENCE_S, MOST_BYTES, PrometheusHttp, retry_after_s
 from scaling.observation import Unknown
 from tests.controller.prometheus.stub import Stub, a_vector, free_ports, raw_serving, serving, settings_for
+from tests.required import require_command
 
 FORM = {"query": 'sum(x{a="b c"}) + ä'}
 SECRET = "s3cr3t"
@@ -392,8 +392,7 @@ def test_no_more_requests_are_in_flight_than_allowed():
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory):
     """A CA and a certificate that it signed for 127.0.0.1."""
-    if shutil.which("openssl") is None:
-        pytest.skip("needs the openssl command to make certificates")
+    require_command("openssl")
     folder = tmp_path_factory.mktemp("tls")
     for command in (
         "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=ca",

@@ -3,8 +3,6 @@
 import asyncio
 import json
 import math
-import shutil
-import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,24 +22,27 @@ from controller.promql.matchers import literal
 from controller.promql.syntax import quoted, selectors
 from scaling.decision import Reason
 from scaling.observation import Reading, Unknown, Value
+from tests.controller.prometheus import real
+from tests.controller.prometheus.real import a_prometheus
 from tests.controller.prometheus.stub import free_ports, metrics_of, settings_for
 from tests.controller.prometheus.test_metrics import a_target
 from tests.controller.promql.test_syntax import SELECTORS
 
 pytestmark = pytest.mark.slow
 
-if shutil.which("prometheus") is None:
-    pytest.skip("no prometheus binary on PATH", allow_module_level=True)
-
 CONFIG = """
-global: {{scrape_interval: 500ms, scrape_timeout: 500ms}}
+rule_files: [rules.yml]
 scrape_configs:
   - job_name: steady
     static_configs: [{{targets: ["127.0.0.1:{steady}"]}}]
   - job_name: mortal
     static_configs: [{{targets: ["127.0.0.1:{mortal}"]}}]
 """
-
+RULES = """
+groups:
+  - name: alerts
+    rules: [{alert: Firing, expr: vector(1)}, {alert: Quiet, expr: vector(1) < 0}]
+"""
 
 SELECTORS_OF_A_POD = ['steady_pods{pod="POD"}', 'mortal_pods{job!="x",pod="POD"}', '{pod="POD",job=~"steady|mortal"}']
 SUMS = st.sampled_from(SELECTORS_OF_A_POD).flatmap(
@@ -131,39 +132,21 @@ def stop(exporter: Any) -> None:
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: Any) -> Any:
     folder: Path = tmp_path_factory.mktemp("prometheus")
-    port, steady, mortal = free_ports(3)
-    (folder / "prometheus.yml").write_text(CONFIG.format(steady=steady, mortal=mortal))
-    command = ["prometheus", "--config.file=prometheus.yml", "--storage.tsdb.path=data"]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen([*command, f"--web.listen-address=127.0.0.1:{port}"], cwd=folder, stderr=log)
+    steady, mortal = free_ports(2)
+    (folder / "rules.yml").write_text(RULES)
     exporters = [an_exporter("steady", steady), an_exporter("mortal", mortal)]
-    running = Scene(port, exporters[1])
+    running = Scene(0, exporters[1])
+    ready = "sum(rate(mortal_requests_total[4s])) + sum(rate(steady_requests_total[4s])) > 90"
     try:
-        wait_for(running, "sum(rate(mortal_requests_total[4s])) + sum(rate(steady_requests_total[4s])) > 90", process)
-        yield running
+        with a_prometheus(folder, CONFIG.format(steady=steady, mortal=mortal), ready) as running.port:
+            yield running
     finally:
-        process.terminate()
-        process.wait(10)
         for exporter in exporters[:1] if running.mortal is None else exporters:
             stop(exporter)
 
 
-def wait_for(scene: Scene, query: str, process: "subprocess.Popen[bytes]") -> None:
-    """Wait until a query has an answer."""
-    for _ in range(150):
-        assert process.poll() is None, f"prometheus ended with {process.returncode}"
-        time.sleep(0.2)
-        if isinstance(read(scene, query), Value):
-            return
-    raise AssertionError(f"no answer to {query} within 30 s")
-
-
 def read(scene: Scene, query: str, stale_after_s: float = 120.0) -> Reading:
-    async def run() -> Reading:
-        async with metrics_of(scene.port) as metrics:
-            return await metrics.read(query, stale_after_s, time.monotonic())
-
-    return asyncio.run(run())
+    return real.read(scene.port, query, stale_after_s)
 
 
 def about_50(reading: Reading) -> bool:
@@ -220,6 +203,14 @@ def test_a_rate_is_read(scene):
 )
 def test_real_answers_are_read_as_what_they_are(scene, query, reading):
     assert read(scene, query) == reading
+
+
+@pytest.mark.parametrize(("alert", "holds"), [("Quiet", True), ("Firing", False)])
+def test_a_condition_on_an_alert_holds_by_a_series_that_is_always_there(scene, alert, holds):
+    """By itself no absence can hold: an operator that sees no samples does not know whether there would be any."""
+    absence = f'absent(ALERTS{{alertname="{alert}",alertstate="firing"}})'
+    assert isinstance(read(scene, absence), Unknown)
+    assert (read(scene, f'{absence} and on() up{{job="steady"}} == 1') == Value(1.0)) == holds
 
 
 def test_a_sample_with_a_time_of_its_own_goes_stale(scene):
