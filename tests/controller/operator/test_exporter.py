@@ -1,6 +1,5 @@
 import asyncio
 import re
-import shutil
 import subprocess
 from dataclasses import replace
 
@@ -14,9 +13,10 @@ from scaling.decision import Reason
 from scaling.features import N_FEATURES
 from scaling.observation import Value
 from scaling.spec import Mode
-from tests.cluster.build_controlplane import find
+from tests.cluster.build_controlplane import path_of
 from tests.controller.cluster.test_events import BLIND, FALLEN, RIVAL
 from tests.controller.cluster.test_status import ADD, NOW_S, REFUSED, a_target, an_outcome, facts, without_scale
+from tests.required import require
 
 TWIN = WouldBe(replicas=6, ready=4, latency_p95_s=0.2, bad_ratio=0.01)
 QUERY = a_target().resource.queries.demand
@@ -159,11 +159,11 @@ def test_no_metric_carries_a_query():
 
 
 def test_names_follow_the_conventions_of_prometheus():
-    promtool = find("promtool") or shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("no promtool: build with `make controlplane` (needs Go)")
+    require("promtool")
     text = generate_latest(in_use().registry)
-    ended = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, timeout=30, check=False)
+    ended = subprocess.run(
+        [path_of("promtool"), "check", "metrics"], input=text, capture_output=True, timeout=30, check=False
+    )
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")
     families = set(re.findall(r"# TYPE (\S+)", text.decode()))
     assert {f"forescale_policy_{name}" for name, *_ in GAUGES} < families
