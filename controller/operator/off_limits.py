@@ -9,14 +9,11 @@ from dataclasses import dataclass
 
 from controller.cluster.api_access import own_namespace
 from controller.crd.resource import PolicyResource
+from controller.promql.pod_names import HASH
 from scaling.errors import InputError
 
-CHANCE = "[bcdfghjklmnpqrstvwxz2456789]"
-GENERATED = f"(-{CHANCE}{{1,10}})?-{CHANCE}{{5}}|-[0-9]+"
-"""What a pod's name has after that of its Deployment, ReplicaSet or StatefulSet.
-
-Source: https://github.com/kubernetes/apimachinery/blob/v0.37.2/pkg/util/rand/rand.go (alphanums)
-"""
+GENERATED = f"(-{HASH}{{1,10}})?-{HASH}{{5}}|-[0-9]+"
+"""What a pod's name has after that of its Deployment, ReplicaSet or StatefulSet (`pod_names.py`)."""
 
 
 @dataclass(frozen=True)
