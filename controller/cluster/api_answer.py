@@ -12,7 +12,7 @@ from typing import Any
 
 import aiohttp
 
-from controller.causes import because
+from controller.causes import because, one_line
 
 MESSAGE_CHARACTERS = 300
 """Enough for what the API server says about a field, too little to fill a log (chosen)."""
@@ -40,7 +40,7 @@ class ApiError(Exception):
         self.verb, self.path, self.code = verb, path, code
         self.reason, self.message, self.retry_after_s = reason, message, retry_after_s
         status = reason if code is None else f"{code} {reason}"
-        super().__init__(f"{verb} {_printable(path)}: {status}: {message}")
+        super().__init__(f"{verb} {one_line(path, MESSAGE_CHARACTERS)}: {status}: {message}")
 
 
 async def answer_of(response: aiohttp.ClientResponse, verb: str, path: str, most_bytes: int) -> dict[str, Any]:
@@ -66,7 +66,7 @@ async def _refused(response: aiohttp.ClientResponse, verb: str, path: str) -> Ap
     reason, message = content.get("reason"), content.get("message")
     if not isinstance(reason, str) or not re.fullmatch(r"[A-Za-z]{1,64}", reason):
         reason = _phrase(response.status).replace(" ", "")
-    words = _printable(message) if isinstance(message, str) and message else _phrase(response.status)
+    words = one_line(message, MESSAGE_CHARACTERS) if isinstance(message, str) and message else _phrase(response.status)
     return ApiError(verb, path, response.status, reason, words, _retry_after_s(response))
 
 
@@ -122,9 +122,3 @@ def _phrase(status: int) -> str:
         return HTTPStatus(status).phrase
     except ValueError:
         return "Unknown"
-
-
-def _printable(text: str) -> str:
-    """One short line, whatever it holds."""
-    line = "".join(letter if letter.isprintable() else " " for letter in text[: MESSAGE_CHARACTERS + 1])
-    return line if len(line) <= MESSAGE_CHARACTERS else line[:MESSAGE_CHARACTERS] + "..."

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from controller.causes import one_line
 from controller.crd.status import WORD, WORD_CHARACTERS, rfc3339, time_of
 from controller.ports import Refused
 from controller.reconcile import Outcome
@@ -125,21 +126,13 @@ def _condition(type_: str, said: Said, before: Mapping[str, Any], facts: Facts) 
         "observedGeneration": facts.generation,
         "lastTransitionTime": before["lastTransitionTime"] if same else rfc3339(facts.unix_s),
         "reason": said.reason if _is_word(said.reason) else "Unnamed",
-        "message": one_line(said.message),
+        "message": one_line(said.message, MESSAGE_CHARACTERS),
     }
 
 
 @lru_cache(maxsize=256)
 def _is_word(reason: str) -> bool:
     return len(reason) <= WORD_CHARACTERS and re.fullmatch(WORD, reason) is not None
-
-
-def one_line(text: str) -> str:
-    """A message as one printable line of bounded length."""
-    if text.isprintable() and len(text) <= MESSAGE_CHARACTERS:
-        return text
-    line = "".join(letter if letter.isprintable() else " " for letter in text[: MESSAGE_CHARACTERS + 1])
-    return line if len(line) <= MESSAGE_CHARACTERS else line[: MESSAGE_CHARACTERS - 3] + "..."
 
 
 def _ready(outcome: Outcome, facts: Facts) -> Said:

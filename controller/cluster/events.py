@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from controller.cluster.conditions import Facts, is_dry_run, one_line
+from controller.causes import one_line
+from controller.cluster.conditions import MESSAGE_CHARACTERS, Facts, is_dry_run
 from controller.cluster.status import quantity
 from controller.crd.status import rfc3339
 from controller.crd.tables import API_VERSION, KIND
@@ -155,7 +156,7 @@ def event_body(said: Said, facts: Facts, instance: str) -> dict[str, Any]:
             "uid": facts.uid,
         },
         "reason": said.reason,
-        "message": one_line(said.message),
+        "message": one_line(said.message, MESSAGE_CHARACTERS),
         "type": said.type,
         "source": {"component": COMPONENT},
         "reportingComponent": COMPONENT,

@@ -237,7 +237,7 @@ class Operator:
                 "scalingpolicies",
                 self.policies.known,
                 self.policies.keep,
-                on_untold=self.watch.begin_anew,
+                on_untold=self.watch.restart,
             ),
             workloads("Deployment", "deployments"),
             workloads("StatefulSet", "statefulsets"),

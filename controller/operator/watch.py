@@ -78,10 +78,10 @@ class Watch:
     async def stop(self, within_s: float = 5.0) -> None:
         """End; a thread that hangs is left behind, as it writes nothing."""
         self._stop.set()
-        self.begin_anew()  # which it does not when it is to stop
+        self.restart()  # which it does not when it is to stop
         await asyncio.to_thread(self._thread.join, within_s)
 
-    def begin_anew(self) -> None:
+    def restart(self) -> None:
         """End what runs, so that it begins again and lists everything."""
         with suppress(RuntimeError):  # it has ended by itself just now
             self._end()

@@ -87,7 +87,7 @@ def test_begun_anew_it_lists_everything_again(own_cluster):
     async def story(told, watch):
         await told.until("twice", None)
         told.events.clear()
-        watch.begin_anew()
+        watch.restart()
         await told.until("twice", None)
 
     watching(own_cluster, story)

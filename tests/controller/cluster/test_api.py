@@ -98,7 +98,7 @@ def test_an_answer_that_is_no_object_is_an_error_that_says_why(tmp_path, said, c
     error = refused(stub, tmp_path, patch, most_answer_bytes=4096)
     assert (error.verb, error.path, error.code, error.reason) == ("PATCH", THING, code, reason)
     assert words in error.message
-    assert len(error.message) <= MESSAGE_CHARACTERS + 3
+    assert len(error.message) <= MESSAGE_CHARACTERS
     assert error.retry_after_s is None
     assert len(stub.asked) == 1
 
