@@ -19,6 +19,7 @@ def run_folder(tmp_path_factory):
     return a_run_folder(tmp_path_factory.mktemp("run"))
 
 
+@pytest.mark.slow
 def test_the_exported_policy_picks_the_trained_ones_actions(run_folder, tmp_path):
     export(run_folder, "tiny", tmp_path)
     policy = NetworkPolicy(load_policy_folder(tmp_path, feature_schema()))
@@ -27,6 +28,7 @@ def test_the_exported_policy_picks_the_trained_ones_actions(run_folder, tmp_path
     assert np.abs(policy.answer(features) - trained).max() < 1e-5
 
 
+@pytest.mark.slow
 def test_the_manifest_tells_how_the_policy_was_made(run_folder, tmp_path):
     export(run_folder, "tiny", tmp_path)
     manifest = load_policy_folder(tmp_path, feature_schema()).manifest

@@ -13,6 +13,7 @@ from training.validation import cost_ratios
 SMALL = EpisodeConfig(pool_series=8, pool_steps=600, episode_steps=40, history_steps=(0, 240))
 
 
+@pytest.mark.slow
 def test_a_run_leaves_model_config_and_validation(tmp_path):
     folder = a_run_folder(tmp_path)
     run = json.loads((folder / "run.json").read_text())
