@@ -61,6 +61,14 @@ def as_user(certificates: Certificates, subject: str) -> ssl.SSLContext:
     return tls
 
 
+def serving_tls(certificates: Certificates) -> ssl.SSLContext:
+    """TLS of a server on the loopback that a cluster's clients trust."""
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    pair = certificates.server()
+    tls.load_cert_chain(pair.certificate, pair.key)
+    return tls
+
+
 def trusting_anyone() -> ssl.SSLContext:
     """TLS to a program that made its certificate itself."""
     tls = ssl.create_default_context()

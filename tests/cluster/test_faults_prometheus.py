@@ -1,18 +1,23 @@
 """Prometheus is gone, hangs, or answers nonsense in every manner that `hostile` knows: nothing is ever removed for it.
 
 Removals are counted by the API server's audit log. All of the workloads have too many replicas for their load, so that
-whoever took nonsense for a number would remove some; one whose answers are right does.
+whoever took nonsense or nothing for a number would remove some; one whose answers are right does, in the same time.
 """
 
 import time
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 
 import pytest
 
 from tests.cluster.audit import removals
+from tests.cluster.daemon import Daemon
 from tests.cluster.hostile import BODIES, FORWARD, STATUSES, hostile_prometheus
+from tests.cluster.prometheus import prometheus
 from tests.cluster.scene import wait_for
-from tests.cluster.stage import INTERVAL_S, RESUMED_WITHIN_S, Subject, measured, page_of
+from tests.cluster.stage import INTERVAL_S, RESUMED_WITHIN_S, SEEN_WITHIN_S, Subject, measured, page_of
 
 pytestmark = pytest.mark.slow
 
@@ -21,11 +26,16 @@ SIZE, LOAD = 4, 1
 RELEASED_WITHIN_S = 180.0
 """A band gives up replicas that nobody has asked for in two minutes; this is some more."""
 
+FALLBACK_AFTER_S = 10.0
 FALLBACKS = {
     "FallbackReference": {"after": "10s"},
     "FallbackHold": {"after": "10s", "to": "Hold"},
     "FallbackReplicas": {"after": "10s", "replicas": SIZE + 1},
 }
+OUTAGES = {"kill": "refused", "pause": "within 4 s", "refuse": "refused"}
+"""What becomes of Prometheus, or of the way there, and what status says of it."""
+OUTLASTS_S = 30.0
+"""An outage goes on for so long after one who knows the load has given replicas back: six intervals."""
 LATE_S = 2.0
 """A decision whose source answers may be so late while others wait: a second is the loop's patience."""
 
@@ -118,34 +128,109 @@ def test_nothing_is_removed_on_nonsense_and_whose_answers_are_right_does_not_wai
     shared_stage.check()
 
 
-@pytest.fixture(scope="module")
-def read(shared_stage):
-    """A workload whose operator asks the real Prometheus, and asks it nothing else."""
-    shared_stage.settle()
-    namespace = shared_stage.namespace("scrapes")
-    subject: Subject = shared_stage.subject(namespace, "web", SIZE)
-    with shared_stage.operator("reader", f"--namespace={namespace}", "--lease-name=reader") as operator:
-        yield subject, operator
+@dataclass
+class Away:
+    """What came of a Prometheus that was away for longer than it takes to give replicas back."""
+
+    cause: str
+    """The message of ScalingActive."""
+    before: list[int]
+    """Sizes of the workload up to then."""
+    meanwhile: list[int] = field(default_factory=list)
+    """Some time after the one whose load was known had been made smaller."""
+    events: list[str] = field(default_factory=list)
+    health: int = 0
+    at_last: list[int] = field(default_factory=list)
+    """When it had answered the load that there was when Prometheus was back."""
 
 
-@pytest.mark.parametrize(("manner", "words", "size"), [("kill", "refused", 6), ("pause", "within 4 s", 9)])
-def test_without_prometheus_all_is_held_and_goes_on_with_it(shared_stage, read, manner, words, size):
-    (subject, operator), daemon = read, shared_stage.scene.prometheus.daemon
+@dataclass
+class Audience:
+    """A workload, the operator that looks after it, and how to take that one's Prometheus away and bring it back."""
+
+    subject: Subject
+    operator: Daemon
+    lose: Callable[[], None] = lambda: None
+    find: Callable[[], None] = lambda: None
+
+
+def outages(stage):
+    """Load ends, just when Prometheus is lost in three ways to an operator each. A fourth knows of it."""
+    with ExitStack() as stack:
+        known = an_audience(stage, stack, "known", stage.scene.prometheus.url)
+        lost = {manner: lost_audience(stage, stack, manner) for manner in OUTAGES}
+        everybody = [known.subject, *(each.subject for each in lost.values())]
+        for subject in everybody:
+            subject.says("ScalingActive", "True", "ValidMetricFound", RESUMED_WITHIN_S)
+            subject.needs(SIZE)
+        for subject in everybody:
+            wait_for(subject.size, lambda seen: seen >= SIZE, RESUMED_WITHIN_S)  # each one acts
+        time.sleep(2 * INTERVAL_S)
+        for each in lost.values():
+            each.lose()
+        stage.scene.load.set([subject.app for subject in everybody], 0.0)
+        told = {manner: begun(each) for manner, each in lost.items()}
+        wait_for(lambda: removals(known.subject.sizes("known")), bool, RELEASED_WITHIN_S)
+        time.sleep(OUTLASTS_S)
+        for manner, each in lost.items():
+            goes_on(each, manner, told[manner])
+        return told
+
+
+def an_audience(stage, stack, name, url):
+    """One who asks this Prometheus."""
+    namespace = stage.namespace(f"prometheus-{name}")
+    options = (f"--namespace={namespace}", f"--lease-name={name}", f"--prometheus-url={url}")
+    operator = stack.enter_context(stage.operator(name, *options))
+    return Audience(stage.subject(namespace, "web", SIZE - 1, policyRef={"name": "snvt"}), operator)
+
+
+def lost_audience(stage, stack, manner):
+    """One who will lose theirs."""
+    port = stage.scene.load.port
+    if manner == "refuse":
+        proxy = stack.enter_context(hostile_prometheus(FORWARD, stage.scene.prometheus.port))
+        own = an_audience(stage, stack, manner, proxy.url)
+        own.lose, own.find = partial(setattr, proxy, "manner", "refuse"), partial(setattr, proxy, "manner", FORWARD)
+        return own
+    folder = stage.scene.folder / f"prometheus-{manner}"
+    folder.mkdir()
+    server = stack.enter_context(prometheus(folder, {"load": port}))
+    own = an_audience(stage, stack, manner, server.url)
+    daemon = server.daemon
+    own.lose, own.find = (daemon.kill, daemon.start) if manner == "kill" else (daemon.pause, daemon.resume)
+    return own
+
+
+def begun(audience):
+    """What is said within an interval, and what acts soon."""
+    subject = audience.subject
+    cause = subject.says("ScalingActive", "False", "FailedGetExternalMetric")
+    subject.says("Fallback", "True", "FallbackReference", FALLBACK_AFTER_S + SEEN_WITHIN_S)
+    return Away(cause, subject.sizes(audience.operator.name))
+
+
+def goes_on(audience, manner, told):
+    """Note what came of it, and let it be over."""
+    subject, operator = audience.subject, audience.operator
+    told.meanwhile, told.health = subject.sizes(manner), page_of(operator, "/healthz").code
+    subject.needs(3 * SIZE)
+    audience.find()
     subject.says("ScalingActive", "True", "ValidMetricFound", RESUMED_WITHIN_S)
-    before = subject.sizes("reader")
-    getattr(daemon, manner)()
-    try:
-        subject.needs(LOAD)
-        assert words in subject.says("ScalingActive", "False", "FailedGetExternalMetric")
-        subject.says("Fallback", "True", "FallbackReference", RESUMED_WITHIN_S)
-        assert subject.sizes("reader") == before
-        assert page_of(operator, "/healthz").code == 200
-    finally:
-        subject.needs(size)
-        daemon.start() if manner == "kill" else daemon.resume()
-    subject.says("ScalingActive", "True", "ValidMetricFound", RESUMED_WITHIN_S)
-    subject.grows_to(size)
+    wait_for(subject.size, lambda seen: seen >= 3 * SIZE, RESUMED_WITHIN_S)
     subject.says("Fallback", "False", "NotNeeded")
-    assert removals(subject.sizes("reader")) == 0
-    assert {"HeldOnMissingMetrics", "FallbackEntered"} <= set(subject.events())
+    told.at_last, told.events = subject.sizes(manner), subject.events()
+
+
+@pytest.mark.parametrize(("manner", "words"), OUTAGES.items())
+@pytest.mark.story(begin=outages)
+def test_without_prometheus_all_is_held_for_longer_than_it_takes_to_release_and_goes_on_with_it(
+    shared_stage, manner, words
+):
+    told = shared_stage.told(outages)[manner]  # it waits until one whose load is known has given replicas back
+    assert words in told.cause
+    assert told.meanwhile == told.before
+    assert told.health == 200
+    assert removals(told.at_last) == 0
+    assert {"HeldOnMissingMetrics", "FallbackEntered"} <= set(told.events)
     shared_stage.check()

@@ -6,7 +6,7 @@ import pytest
 
 from tests.cluster.audit import writes
 from tests.cluster.scene import wait_for
-from tests.cluster.stage import INTERVAL_S, RESUMED_WITHIN_S, SEEN_WITHIN_S, made, page_of
+from tests.cluster.stage import FOLLOWED_WITHIN_S, INTERVAL_S, RESUMED_WITHIN_S, made, page_of
 
 pytestmark = pytest.mark.slow
 
@@ -64,11 +64,11 @@ def while_dead(held, mute, well, began_s):
     """What is said and written; the load of who is well grows to the last."""
     held.needs(4)
     mute.needs(4)
-    message = held.says("AbleToScale", "False", "ApiUnavailable")
-    mute.grows_to(4, SEEN_WITHIN_S)
+    message = held.says("AbleToScale", "False", "ApiUnavailable", FOLLOWED_WITHIN_S)
+    mute.grows_to(4, FOLLOWED_WITHIN_S)
     for size in (4, 8, 16):
         well.needs(size)
-        well.grows_to(size, SEEN_WITHIN_S)
+        well.grows_to(size, FOLLOWED_WITHIN_S)
         time.sleep(DEAD_S / 4)
     time.sleep(max(0.0, began_s + DEAD_S - time.monotonic()))
     tried = [write for write in held.written(USER) if not write.done]
