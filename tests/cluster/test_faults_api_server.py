@@ -4,21 +4,24 @@ One operator lives through all of them, in the order below. What was written is 
 """
 
 import json
+import re
 import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
+from itertools import groupby
 
 import pytest
 
-from tests.cluster.audit import removals, writes
+from tests.cluster.audit import writes
 from tests.cluster.conftest import require
 from tests.cluster.load_exporter import NAMESPACE
 from tests.cluster.loopback import as_user, ask
 from tests.cluster.scene import CRDS, NEEDED, wait_for
 from tests.cluster.stage import (
+    FOLLOWED_WITHIN_S,
     GROUP,
     INTERVAL_S,
     RESUMED_WITHIN_S,
@@ -47,10 +50,14 @@ FLOW = "/apis/flowcontrol.apiserver.k8s.io/v1"
 LEASE_S, RENEW_DEADLINE_S = 15.0, 10.0
 AWAY_S = 12.0
 """Longer than a leader believes in its Lease."""
+MOST_TRIES = 5
+"""Of one call that is told when to come back."""
+DEADLINE_S, OTHERS_S = 10.0, 5.0
+"""Of one call; and what all other calls of its kind may take together meanwhile, those of five seconds apart."""
 HUNG_S = 40.0
 """Several deadlines, and longer than its Lease lasts."""
 
-GROWTH = (6, 8, 11, 15, 20, 27, 36, 48)
+GROWTH = (6, 8, 10, 13, 17, 22, 29, 38, 49)
 """Sizes that are too far from each other for the HPA's tolerance."""
 
 
@@ -62,6 +69,8 @@ class Ground:
         self.operator, self.token, self.pid = operator, token, operator.process.pid
         self.steady = put_on.subject(NAMESPACE, "steady", 3)
         self.web = put_on.subject(NAMESPACE, "web", 4)
+        self.size = 4
+        """The web's, when it was last looked at."""
         self._growth = iter(GROWTH)
 
     def load_grows(self):
@@ -75,7 +84,8 @@ class Ground:
         size = self.web.grows_to(replicas)
         written = [write for write in self.web.written(ACCOUNT, since_s=since_s) if write.done]
         assert len(written) <= 3  # none where etcd wakes up and does what the API server has given up
-        assert removals(self.web.sizes(ACCOUNT)) == 0
+        assert all(self.size < write.replicas <= replicas for write in written)
+        self.size = size
         assert self.steady.sizes(ACCOUNT) == [3]
         return size
 
@@ -137,7 +147,7 @@ def test_after_a_crash_of_the_api_server_it_goes_on_within_half_a_minute_and_wit
 def test_while_a_part_hangs_calls_end_and_nothing_is_believed_of_the_lease(ground, part):
     frozen, began_s = ground.scene.parts[part], time.time()
     ended = 'forescale_api_requests_total{code="Timeout"'
-    before = measured(ground.operator, ended)
+    before, calls = measured(ground.operator, ended), durations(ground.operator)
     frozen.pause()
     try:
         replicas = ground.load_grows()
@@ -148,6 +158,28 @@ def test_while_a_part_hangs_calls_end_and_nothing_is_believed_of_the_lease(groun
     finally:
         frozen.resume()
     ground.goes_on(replicas, began_s)
+    assert longest_calls(ground.operator, calls) == {}
+
+
+def durations(operator):
+    """By verb and resource of calls to the API server, by what of them: the seconds of all, their count, and how many
+    ended within five seconds, and within ten."""
+    found: dict[str, dict[str, float]] = {}
+    series = r'forescale_api_request_duration_seconds_(?:bucket\{le="(10.0|5.0)",|(sum|count)\{)(.+)\} (.+)'
+    for limit, name, call, value in re.findall(series, page_of(operator, "/metrics").body):
+        found.setdefault(call, {})[limit or name] = float(value)
+    return found
+
+
+def longest_calls(operator, before):
+    """Calls since then of which one may have taken much longer than the deadline, and how long at most, in seconds."""
+    longest = {}
+    for call, now in durations(operator).items():
+        since = {each: number - before.get(call, {}).get(each, 0.0) for each, number in now.items()}
+        late = since["count"] - since["10.0"]  # what ends at the deadline ends a moment after it
+        if late > 0:
+            longest[call] = since["sum"] - DEADLINE_S * (late - 1) - 5.0 * (since["10.0"] - since["5.0"])
+    return {call: seconds for call, seconds in longest.items() if seconds > DEADLINE_S + OTHERS_S}
 
 
 def test_what_is_refused_with_429_waits_as_it_is_asked_to(ground):
@@ -162,17 +194,34 @@ def test_what_is_refused_with_429_waits_as_it_is_asked_to(ground):
     ground.goes_on(replicas, began_s)
 
 
+def test_a_change_that_is_refused_with_429_is_carried_out_as_soon_as_there_is_room(ground):
+    """All else goes through, so that it leads and decides."""
+    began_s = time.time()
+
+    def tried():
+        return ground.web.written(ACCOUNT, since_s=began_s)
+
+    with crowded(ground.cluster, "patch", "deployments/scale"):
+        replicas = ground.load_grows()
+        first = wait_for(tried, bool, FOLLOWED_WITHIN_S)[0]
+        time.sleep(2 * INTERVAL_S)
+        assert ground.leads()
+        assert {write.code for write in tried()} == {429}
+        decisions = 2 + (time.time() - first.asked_s) / INTERVAL_S
+        assert 2 <= len(tried()) <= MOST_TRIES * decisions
+    ground.goes_on(replicas, began_s)
+
+
 @contextmanager
-def crowded(cluster):
-    """No room for our operator: another user has taken all there is, and who comes is told to come back in a second."""
+def crowded(cluster, verb="*", resource="*"):
+    """No room for what our operator asks: another user has taken all there is, and who comes is told to come back in a
+    second."""
     limited = {"nominalConcurrencyShares": 0, "lendablePercent": 0, "borrowingLimitPercent": 0}
     level = {"type": "Limited", "limited": {**limited, "limitResponse": {"type": "Reject"}}}
-    everything = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "namespaces": ["*"], "clusterScope": True}
-    users = [{"kind": "User", "user": {"name": name}} for name in (ACCOUNT, HOG)]
     flow = {
         "priorityLevelConfiguration": {"name": "no-room"},
         "matchingPrecedence": 2,
-        "rules": [{"subjects": users, "resourceRules": [everything]}],
+        "rules": [a_rule(ACCOUNT, verb, resource), a_rule(HOG, "*", "*")],
     }
     with (
         made(cluster, f"{FLOW}/prioritylevelconfigurations", "no-room", {"spec": level}),
@@ -180,6 +229,12 @@ def crowded(cluster):
         hogged(cluster),
     ):
         yield
+
+
+def a_rule(user, verb, resource):
+    """Of a FlowSchema."""
+    asked = {"verbs": [verb], "apiGroups": ["*"], "resources": [resource], "namespaces": ["*"], "clusterScope": True}
+    return {"subjects": [{"kind": "User", "user": {"name": user}}], "resourceRules": [asked]}
 
 
 @contextmanager
@@ -192,7 +247,7 @@ def hogged(cluster):
         while not over.is_set():
             body = {"metadata": {"generateName": name}}
             if ask(cluster.port, tls, "POST", "/api/v1/namespaces/hogged/configmaps", body).code == 429:
-                time.sleep(0.05)
+                over.wait(1.0)  # who hammers makes the API server ask everybody for more patience
 
     cluster.request("POST", "/api/v1/namespaces", {"metadata": {"name": "hogged"}})
     with socket.create_server(("127.0.0.1", 0)) as mute, ThreadPoolExecutor(2) as pool:
@@ -211,7 +266,7 @@ def hogged(cluster):
 def refusals(cluster, since_s):
     """When the operator was refused with 429, from a moment on."""
     times_s = [
-        datetime.fromisoformat(event["requestReceivedTimestamp"]).timestamp()
+        came_s(event)
         for event in cluster.audited()
         if event.get("responseStatus", {}).get("code") == 429 and event["user"]["username"] == ACCOUNT
     ]
@@ -254,11 +309,32 @@ def test_what_happened_while_its_watches_had_lost_their_place_is_found_out(groun
         late.needs(4)
         replicas = ground.load_grows()
     finally:
+        resumed_s = time.time()
         ground.operator.resume()
     late.grows_to(4)
     ground.goes_on(replicas, began_s)
     time.sleep(2 * INTERVAL_S)
     assert gone.sizes(ACCOUNT) == [2]
+    turns = [verb for verb, _ in groupby(event["verb"] for event in watched(cluster, resumed_s))]
+    assert turns[:3] == ["watch", "list", "watch"]  # the first one from where it was
+
+
+def watched(cluster, since_s):
+    """What kopf asked about policies, in order, from a moment on: to watch them from a version, or to list them."""
+    found = [
+        event
+        for event in cluster.audited()
+        if event["user"]["username"] == ACCOUNT
+        and event["verb"] in ("watch", "list")
+        and event["objectRef"]["resource"] == "scalingpolicies"
+        and event.get("userAgent", "").startswith("kopf")
+        and came_s(event) >= since_s
+    ]
+    return sorted(found, key=came_s)
+
+
+def came_s(event):
+    return datetime.fromisoformat(event["requestReceivedTimestamp"]).timestamp()
 
 
 def compact(cluster):
