@@ -67,7 +67,9 @@ class Startups:
 
     async def measure(self, target: Target, now_s: float) -> float | None:
         """The median start-up in seconds of the pods that are ready and never restarted; None where there is none."""
-        course = self._courses.setdefault(target.name, _Course(0))
+        course = self._courses.get(target.name)
+        if course is None:  # forgotten meanwhile
+            return None
         course.not_before_s = now_s + APART_S
         namespace, selector = target.resource.namespace, self._selector_of(target)
         pods = await self._list(namespace, selector, now_s) if selector else []

@@ -6,7 +6,6 @@ size. Who watches and relists is left to the caller, what is made of a record to
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from sys import intern
 from typing import Any, NamedTuple
 
 from controller.cluster.roll import Roll, is_within
@@ -204,7 +203,7 @@ def _old_pods(status: Mapping[str, Any]) -> int:
 
 def _managers(entries: Collection[Mapping[str, Any]]) -> list[Manager]:
     return [
-        Manager(intern(entry.get("manager", "")), entry.get("time", ""))
+        Manager(entry.get("manager", ""), entry.get("time", ""))
         for entry in entries
         if "f:replicas" in (entry.get("fieldsV1") or {}).get("f:spec", {})
     ]

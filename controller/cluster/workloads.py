@@ -97,7 +97,7 @@ class ReadOnlyWorkloads:
 
     async def scale(self, target: Target, now_s: float) -> Scale | Refused:
         """The target's present scale and what stands against a change; never older than our own last write."""
-        await self._ask_where_due(_key(target), now_s)
+        await self._ask_where_due(target, now_s)
         seen = self._known(_key(target))
         if isinstance(seen, Refused):
             return seen
@@ -152,10 +152,13 @@ class ReadOnlyWorkloads:
         del self._news[key]
         return seen
 
-    async def _ask_where_due(self, key: Key, now_s: float) -> None:
+    async def _ask_where_due(self, target: Target, now_s: float) -> None:
+        key = _key(target)
         kept = self._asked.get(key)
         if not self._watched.watches(key[1]) and (kept is None or now_s >= kept.until_s):
-            self._asked[key] = _kept(await self._ask(key, now_s), key, now_s, kept)
+            answer = await self._ask(key, now_s)
+            if not target.superseded:  # and forgotten meanwhile, maybe for good
+                self._asked[key] = _kept(answer, key, now_s, kept)
 
     async def _ask(self, key: Key, now_s: float) -> Workload | Refused:
         place = await self._kinds.find(key[1], now_s)
@@ -221,8 +224,9 @@ class ClusterWorkloads(ReadOnlyWorkloads):
             self._note_refusal(key, written, now_s)
             return written
         self._forbidden.pop(key, None)
-        self._news[key] = written
-        self._rivals.contests.note_write(key, written)
+        if not target.superseded:  # and forgotten meanwhile, maybe for good
+            self._news[key] = written
+            self._rivals.contests.note_write(key, written)
         return None if written.replicas == replicas else _overruled(key, replicas, written)
 
     def forget(self, target: Target) -> None:

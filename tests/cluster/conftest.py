@@ -1,17 +1,13 @@
 """One control plane for all cluster tests of a run; without its programs they are skipped, and in CI they fail."""
 
-import functools
-import os
-
 import pytest
 
-from tests.cluster.build_controlplane import absent
 from tests.cluster.controlplane import control_plane
 from tests.cluster.scene import NEEDED as OF_A_SCENE
 from tests.cluster.stage import stage
+from tests.required import require
 
 NEEDED = ("etcd", "kube-apiserver", "kubectl")
-why_not = functools.cache(absent)
 
 
 def pytest_configure(config):
@@ -51,12 +47,3 @@ def shared_stage(request, tmp_path_factory):
         }:
             put_on.begin(story)
         yield put_on
-
-
-def require(*names):
-    """Skip what needs these programs where one of them is not there; in CI that is a failure."""
-    reason = why_not(names)
-    if reason is not None and os.environ.get("CI") == "true":
-        pytest.fail(reason, pytrace=False)
-    if reason is not None:
-        pytest.skip(reason)

@@ -18,11 +18,11 @@ from tests.cluster.closed_loop import (
     read_recording,
     record,
 )
-from tests.cluster.conftest import require
 from tests.cluster.curves import Difference, phase_of, ready, real, replayed, shortage, simulated, table_of
 from tests.cluster.load_exporter import Load
 from tests.cluster.picture import draw
 from tests.cluster.scene import NEEDED, OPERATOR_USER, scene
+from tests.required import require
 
 LOW_RPS, HIGH_RPS = 100.0, 700.0
 RISEN_S, FALLS_S, FALLEN_S, END_S = 15, 35, 40, 200

@@ -8,7 +8,7 @@ from datetime import datetime
 import pytest
 
 from tests.cluster.companions import STARTUP, add_node, controller_manager, kwok, scheduler
-from tests.cluster.conftest import require
+from tests.required import require
 
 STARTUP_S = 4
 WITHIN_S = 60

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.cluster import demo
-from tests.cluster.conftest import require
 from tests.cluster.scene import NEEDED, wait_for
+from tests.required import require
 
 MODULE = (sys.executable, "-m", "tests.cluster.demo")
 

@@ -16,7 +16,6 @@ from itertools import groupby
 import pytest
 
 from tests.cluster.audit import writes
-from tests.cluster.conftest import require
 from tests.cluster.load_exporter import NAMESPACE
 from tests.cluster.loopback import as_user, ask
 from tests.cluster.scene import CRDS, NEEDED, wait_for
@@ -37,6 +36,7 @@ from tests.cluster.stage import (
     with_token,
 )
 from tests.cluster.test_faults_webhook import WEBHOOKS, a_webhook
+from tests.required import require
 
 pytestmark = pytest.mark.slow
 

@@ -3,11 +3,11 @@
 import pytest
 
 from tests.cluster.audit import WRITES, sizes, writes
-from tests.cluster.conftest import require
 from tests.cluster.daemon import running
 from tests.cluster.load_exporter import steady
 from tests.cluster.scene import NEEDED, POLICIES, Wishes, operator, scene, wait_for
 from tests.cluster.stage import a_policy, a_spec, measured, page_of
+from tests.required import require
 
 DRY, ACTING = "rehearsal", "acting"
 SIZE, PEAK = 2, 10

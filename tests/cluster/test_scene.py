@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from scaling.observation import Unknown
-from tests.cluster.conftest import require
 from tests.cluster.daemon import running
 from tests.cluster.hostile import MANNERS, hostile_prometheus
 from tests.cluster.load_exporter import Load, Played, a_peak, app_names, load_exporter, steady
@@ -18,6 +17,7 @@ from tests.cluster.metrics_adapter import PLACE
 from tests.cluster.prometheus import prometheus
 from tests.cluster.scene import HPAS, METRIC, NEEDED, POLICIES, Wishes, an_hpa, operator, scene, wait_for
 from tests.controller.prometheus.stub import metrics_of
+from tests.required import require
 
 APPS = 3
 PEAK = a_peak(100.0, 800.0, 600.0)

@@ -18,9 +18,9 @@ from controller.ports import Scale, Target
 from scaling.decision import Reason
 from scaling.errors import InputError
 from tests.cluster.companions import STARTUP, add_node, controller_manager, kwok, scheduler
-from tests.cluster.conftest import require
 from tests.cluster.controlplane import Cluster
 from tests.controller.cluster.workload_bodies import a_target, no_rivals
+from tests.required import require
 
 SHOP = "/apis/apps/v1/namespaces/shop/deployments"
 SERVED_WITHIN_S = 30

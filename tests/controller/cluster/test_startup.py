@@ -115,8 +115,10 @@ def test_a_target_that_is_another_one_is_measured_anew():
     assert meter.due(a_target(), Scale(3, 3), 15.0)
 
 
-def test_a_target_that_is_let_go_while_it_waits_for_its_measure_is_measured_once_more():
-    meter, _ = startups({"items": [a_pod(40)]})
+def test_a_target_that_is_let_go_while_it_waits_for_its_measure_leaves_nothing_behind():
+    meter, api = startups({"items": [a_pod(40)]})
     meter.due(a_target(), Scale(3, 3), 0.0)
     meter.forget(a_target())
-    assert asyncio.run(meter.measure(a_target(), 0.0)) == 40
+    assert asyncio.run(meter.measure(a_target(), 0.0)) is None
+    assert api.asked == []
+    assert not meter._courses

@@ -284,8 +284,20 @@ class Retargeted(Life):
         super().goes()
 
 
+class DeletedInTheMiddle(Life):
+    """Deleted while its first change of replicas is on the way."""
+
+    def comes(self) -> None:
+        self.world.on_patch[self.name] = super().goes
+        super().comes()
+
+    def goes(self) -> None:
+        if self.world.on_patch.pop(self.name, None) is not None:  # nothing was changed
+            super().goes()
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("life", [Unreadable, Retargeted])
+@pytest.mark.parametrize("life", [Unreadable, Retargeted, DeletedInTheMiddle])
 def test_a_policy_leaves_nothing_behind_in_whatever_way_it_goes(monkeypatch, life):
     monkeypatch.setattr(logging.getLogger(), "level", logging.CRITICAL)
     world = World(monkeypatch)
