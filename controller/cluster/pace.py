@@ -4,6 +4,7 @@ What a request is, and when to ask again, is left to `api.py`.
 """
 
 import asyncio
+import math
 import time
 from collections import deque
 from enum import IntEnum
@@ -27,6 +28,10 @@ class Turn(IntEnum):
 PATIENT = (Turn.TELL, Turn.LEARN)
 """Nothing waits for them, and they leave what a second brings to those before them, who come in bursts."""
 
+PATIENCE_S = 5.0
+"""How long all but changes let others go first, and keep a silence that those were asked for. Then one of each kind has
+its turn, so that people hear of changes that are refused for minutes (chosen: half the deadline of a call)."""
+
 
 class ShedError(Exception):
     """A turn cannot come in time: the API server asked for silence."""
@@ -47,14 +52,22 @@ class Pace:
         self._tokens = float(burst)
         self._filled_s = time.monotonic()
         self._opens_s = dict.fromkeys(Turn, 0.0)
+        """When the silence of each kind ends."""
+        self._refused_s = dict.fromkeys(Turn, 0.0)
+        """When that one ends which it was asked for itself."""
         self._waiting: dict[Turn, deque[asyncio.Future[None]]] = {kind: deque() for kind in Turn}
+        self._since_s = dict.fromkeys(Turn, 0.0)
+        """Since when those of each kind wait, or the latest of them had its turn."""
         self._alarm: asyncio.TimerHandle | None = None
 
     async def turn(self, kind: Turn, until_s: float) -> None:
         """Wait for a token; ShedError at once if a pause lasts beyond `until_s` on the monotonic clock."""
-        left_s = self._opens_s[kind] - time.monotonic()
-        if self._opens_s[kind] > until_s:
-            raise ShedError(left_s)
+        now_s = time.monotonic()
+        if not self._waiting[kind]:
+            self._since_s[kind] = now_s
+        opens_s = min(self._opens_s[kind], self._loses_patience_s(kind))
+        if opens_s > until_s:
+            raise ShedError(opens_s - now_s)
         turn = asyncio.get_running_loop().create_future()
         self._waiting[kind].append(turn)
         self._serve()
@@ -72,6 +85,7 @@ class Pace:
         For what goes before it the server may still have room.
         """
         now_s = time.monotonic()
+        self._refused_s[refused] = max(self._refused_s[refused], now_s + seconds)
         for kind in Turn:
             if kind >= refused:
                 self._opens_s[kind] = max(self._opens_s[kind], now_s + seconds)
@@ -91,13 +105,25 @@ class Pace:
         grown = max(0.0, now_s - self._filled_s) * self._requests_per_s
         self._tokens = min(self._burst, self._tokens + grown)
         self._filled_s = max(now_s, self._filled_s)
+        for kind in Turn:
+            if self._waiting[kind] and self._tokens >= 1 and self._loses_patience_s(kind) <= now_s:
+                self._admit(kind, now_s)
         for kind, turns in self._waiting.items():
             while turns and self._tokens >= self._needs[kind] and self._opens_s[kind] <= now_s:
-                turn = turns.popleft()
-                if not turn.done():  # its call has not given up
-                    turn.set_result(None)
-                    self._tokens -= 1
+                self._admit(kind, now_s)
         self._wake_later(now_s)
+
+    def _admit(self, kind: Turn, now_s: float) -> None:
+        """Give the first of a kind its turn, unless its call has given up."""
+        turn = self._waiting[kind].popleft()
+        if not turn.done():
+            turn.set_result(None)
+            self._tokens -= 1
+            self._since_s[kind] = now_s
+
+    def _loses_patience_s(self, kind: Turn) -> float:
+        """When one of these goes whatever others want; changes have nobody before them."""
+        return math.inf if kind is Turn.CHANGE else max(self._since_s[kind] + PATIENCE_S, self._refused_s[kind])
 
     def _wake_later(self, now_s: float) -> None:
         self.close()
@@ -107,5 +133,11 @@ class Pace:
             self._alarm = asyncio.get_running_loop().call_later(wait_s, self._serve)
 
     def _ready_s(self, kind: Turn) -> float:
-        filled_s = self._filled_s + max(0.0, self._needs[kind] - self._tokens) / self._requests_per_s
-        return max(self._opens_s[kind], filled_s)
+        return min(
+            max(self._opens_s[kind], self._holds_s(self._needs[kind])),
+            max(self._loses_patience_s(kind), self._holds_s(1.0)),
+        )
+
+    def _holds_s(self, tokens: float) -> float:
+        """When the bucket holds so many."""
+        return self._filled_s + max(0.0, tokens - self._tokens) / self._requests_per_s

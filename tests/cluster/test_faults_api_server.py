@@ -204,7 +204,7 @@ def test_a_change_that_is_refused_with_429_is_carried_out_as_soon_as_there_is_ro
     with crowded(ground.cluster, "patch", "deployments/scale"):
         replicas = ground.load_grows()
         first = wait_for(tried, bool, FOLLOWED_WITHIN_S)[0]
-        time.sleep(2 * INTERVAL_S)
+        ground.web.says("AbleToScale", "False", "ApiUnavailable", 2 * SEEN_WITHIN_S)
         assert ground.leads()
         assert {write.code for write in tried()} == {429}
         decisions = 2 + (time.time() - first.asked_s) / INTERVAL_S

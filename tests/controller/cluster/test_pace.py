@@ -121,3 +121,65 @@ def test_who_is_refused_silences_those_behind_and_nobody_before(refused):
         pace.close()
 
     asyncio.run(run())
+
+
+BEHIND = [kind for kind in Turn if kind is not CHANGE]
+
+
+async def within_s(seconds, pace, kind):
+    """Whether a turn comes in time."""
+    turn = asyncio.create_task(pace.turn(kind, EVER))
+    done, _ = await asyncio.wait([turn], timeout=seconds)
+    turn.cancel()
+    return bool(done)
+
+
+@pytest.mark.parametrize("kind", BEHIND)
+def test_who_waits_for_long_has_a_turn_however_often_changes_are_refused(kind, monkeypatch):
+    monkeypatch.setattr("controller.cluster.pace.PATIENCE_S", 0.3)
+
+    async def run():
+        pace = Pace(requests_per_s=100, burst=30)
+
+        async def refused():
+            while True:
+                pace.pause(CHANGE, 0.05)
+                await pace.turn(CHANGE, EVER)
+
+        refusing = asyncio.create_task(refused())
+        await asyncio.sleep(0)
+        assert await within_s(5.0, pace, kind)
+        refusing.cancel()
+        pace.close()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("kind", BEHIND)
+def test_who_waits_for_long_has_a_turn_however_many_changes_there_are(kind, monkeypatch):
+    monkeypatch.setattr("controller.cluster.pace.PATIENCE_S", 0.3)
+
+    async def run():
+        pace = Pace(requests_per_s=100, burst=1)
+        changes = [asyncio.create_task(pace.turn(CHANGE, EVER)) for _ in range(1000)]
+        await asyncio.sleep(0)
+        assert await within_s(5.0, pace, kind)
+        assert sum(change.done() for change in changes) < len(changes)
+        for change in changes:
+            change.cancel()
+        pace.close()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("kind", BEHIND)
+def test_a_silence_that_it_was_asked_for_itself_is_kept(kind, monkeypatch):
+    monkeypatch.setattr("controller.cluster.pace.PATIENCE_S", 0.02)
+
+    async def run():
+        pace = Pace(requests_per_s=500, burst=30)
+        pace.pause(kind, 60.0)
+        assert not await within_s(0.3, pace, kind)
+        pace.close()
+
+    asyncio.run(run())
