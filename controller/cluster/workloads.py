@@ -261,7 +261,8 @@ class ClusterWorkloads(ReadOnlyWorkloads):
             return fresh
         if fresh.uid != seen.uid:
             return _made_again(_key(target))
-        self._news[_key(target)] = fresh
+        if not target.superseded:
+            self._news[_key(target)] = fresh
         written = await self._patched(place, _key(target), body)
         return _refused(written, "patch", place, _key(target)) if isinstance(written, ApiError) else written
 
