@@ -19,11 +19,11 @@ RESYNC_S = 300.0
 """Between listings. Chosen: a policy whose target is gone holds at worst that long, and writes nothing, as its version
 is no longer there; a kind in so long is no load."""
 
-RETRY_S = 30.0
+RETRY_S = 15.0
 """After one that was not answered, until when a missing target may be taken for one not told of yet; after one that
 listed what was not told of; and while there is nothing to serve, whose definition may just have come (chosen)."""
 
-UNTOLD_S = 60.0
+UNTOLD_S = 45.0
 """How long a watch may take to tell anything of what is listed (chosen: kopf tells of 5,000 policies within 20 s)."""
 
 

@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import aiohttp
 import kopf
 
 from controller.cluster.api_access import ApiSettings, configuration_of, token_of
@@ -39,9 +38,12 @@ CLOSING_S = 0.25
 Source: https://github.com/aio-libs/aiohttp/blob/v3.14.5/docs/client_advanced.rst (Graceful Shutdown)
 """
 
-WATCH_EVERY_S = 1.0
-"""Between two beginnings of a watch of one place. Chosen: a stream lasts minutes as a rule, and a faulty proxy that
-closes each at once would be asked a thousand times a second."""
+ENDS_WITHIN_S = 60.0
+"""What kopf may take to end when it is to begin again (chosen: five seconds as a rule). It can hang there, where a
+request was cancelled before its answer, and only a new process helps.
+
+Source: https://github.com/nolar/kopf/blob/1.45.2/kopf/_cogs/clients/api.py (request_cancel_callback)
+"""
 
 LOGIN_LASTS = datetime.timedelta(minutes=10)
 """A service account's token is read again after this; Kubernetes renews it within the hour."""
@@ -74,6 +76,8 @@ class Watch:
         self._thread = threading.Thread(target=self._run, name="kopf", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._end: Callable[[], object] = lambda: None
+        self._asked_s: float | None = None
+        """Since when what runs is to end."""
 
     def start(self) -> None:
         """Begin; call it in the event loop that takes the events."""
@@ -88,12 +92,14 @@ class Watch:
 
     def restart(self) -> None:
         """End what runs, so that it begins again and lists everything."""
+        self._asked_s = self._asked_s or time.monotonic()
         with suppress(RuntimeError):  # it has ended by itself just now
             self._end()
 
     def is_running(self) -> bool:
-        """Whether the thread lives."""
-        return self._thread.is_alive()
+        """Whether the thread lives, and does not hang when it is to begin again."""
+        hangs = self._asked_s is not None and time.monotonic() - self._asked_s > ENDS_WITHIN_S
+        return self._thread.is_alive() and not hangs
 
     def has_begun(self) -> bool:
         """Whether it was let in by the API server and watches."""
@@ -102,7 +108,7 @@ class Watch:
     def _run(self) -> None:
         pauses = backoffs()
         while not self._stop.is_set():
-            began_s = time.monotonic()
+            began_s, self._asked_s = time.monotonic(), None
             try:
                 asyncio.run(self._watch())
             except (Exception, asyncio.CancelledError):
@@ -140,24 +146,18 @@ class Watch:
             kopf.on.event(kind.group, kind.version, kind.plural, registry=registry)(self._handler(kind.note))
         return registry
 
-    async def _log_in(self, **_: Any) -> kopf.AiohttpSession:
+    async def _log_in(self, **_: Any) -> kopf.ConnectionInfo:
         """With the same credentials as the rest of us, read again every ten minutes."""
         found = await configuration_of(self._access)
-        info = kopf.ConnectionInfo(
+        return kopf.ConnectionInfo(
             server=found.host,
             ca_path=found.ssl_ca_cert,
             insecure=not found.verify_ssl,
             token=await token_of(found),
             certificate_path=found.cert_file,
             private_key_path=found.key_file,
+            expiration=datetime.datetime.now(datetime.UTC) + LOGIN_LASTS,
         )
-        session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
-            headers=info.as_http_headers(),
-            trace_configs=[unhurried()],
-        )
-        expiration = datetime.datetime.now(datetime.UTC) + LOGIN_LASTS
-        return kopf.AiohttpSession(server=info.server, aiohttp_session=session, expiration=expiration)
 
     def _handler(self, note: Note) -> Any:
         async def hand_over(event: Mapping[str, Any], **_: Any) -> None:
@@ -184,22 +184,6 @@ def settings(clusterwide: bool = True) -> kopf.OperatorSettings:
     chosen.queueing.idle_timeout = 0.1  # a task for each object that was just listed, which keeps its body: let go
     chosen.process.ultimate_exiting_timeout = None  # kopf would kill the whole process
     return chosen
-
-
-def unhurried() -> aiohttp.TraceConfig:
-    """Lets a watch of one place begin only so often: kopf itself goes on at once after a stream that ends."""
-    began_s: dict[str, float] = {}
-
-    async def wait(session: object, context: object, params: aiohttp.TraceRequestStartParams) -> None:
-        if "watch" not in params.url.query:
-            return
-        now_s = time.monotonic()
-        began_s[params.url.path] = max(now_s, began_s.get(params.url.path, 0.0) + WATCH_EVERY_S)
-        await asyncio.sleep(began_s[params.url.path] - now_s)
-
-    trace = aiohttp.TraceConfig()
-    trace.on_request_start.append(wait)
-    return trace
 
 
 class Backoffs:

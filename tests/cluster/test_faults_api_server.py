@@ -54,6 +54,8 @@ MOST_TRIES = 5
 """Of one call that is told when to come back."""
 DEADLINE_S, OTHERS_S = 10.0, 5.0
 """Of one call; and what all other calls of its kind may take together meanwhile, those of five seconds apart."""
+FOUND_OUT_WITHIN_S = 150.0
+"""kopf can miss a definition that comes back. Listings tell within two minutes, and then kopf begins anew."""
 HUNG_S = 40.0
 """Several deadlines, and longer than its Lease lasts."""
 
@@ -395,5 +397,5 @@ def test_a_definition_that_is_removed_ends_all_scaling_and_may_come_back(ground)
     wait_for(lambda: cluster.request("GET", policies(NAMESPACE)).code, lambda code: code == 200)
     web = Subject(ground.scene, NAMESPACE, "web", ground.web.app, size, {})
     ground.stage.policed(web)
-    web.grows_to(70, 5 * RESUMED_WITHIN_S)  # kopf can miss that it came back, and listings tell
+    web.grows_to(70, FOUND_OUT_WITHIN_S + RESUMED_WITHIN_S)
     assert ground.steady.sizes(ACCOUNT) == [3]

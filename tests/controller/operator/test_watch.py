@@ -47,3 +47,29 @@ def test_watches_that_fail_begin_again_and_end_when_told_to(runs):
 
     assert asyncio.run(run()) == (True, True, False)
     assert restarts == ["one"]
+
+
+def test_watches_that_hang_when_they_are_to_begin_again_are_not_well(monkeypatch):
+    begun, released = threading.Event(), threading.Event()
+
+    async def operator(**_):
+        begun.set()
+        await asyncio.to_thread(released.wait, WITHIN_S)
+
+    monkeypatch.setattr(kopf, "operator", operator)
+    monkeypatch.setattr(watch_module, "ENDS_WITHIN_S", 0.05)
+
+    async def run():
+        watch = Watch([], ApiSettings())
+        watch.start()
+        await asyncio.to_thread(begun.wait, WITHIN_S)
+        well = [watch.is_running()]
+        watch.restart()
+        well.append(watch.is_running())
+        await asyncio.sleep(0.1)
+        well.append(watch.is_running())
+        released.set()
+        await watch.stop(WITHIN_S)
+        return well
+
+    assert asyncio.run(run()) == [True, True, False]

@@ -30,7 +30,7 @@ WITHIN_S = 10.0
 """After a fault everything is told within this: a pause of a second, a new start of kopf, and a busy machine."""
 SILENCE_S = 1.0
 """In place of the minutes after which a watch that says nothing is taken for dead."""
-TIMES = 4
+TIMES = 20
 """Again and again."""
 
 FIRST_VERSION = 1000
@@ -305,14 +305,6 @@ def test_a_stream_that_ends_at_once_again_and_again_loses_nothing_and_lists_noth
     stand = play(Server([closed] * TIMES), tmp_path, story)
     assert stand.server.count("list") == 1
     assert stand.restarts == []
-
-
-def test_a_stream_that_ends_at_once_again_and_again_is_no_busy_loop(tmp_path):
-    async def story(stand):
-        await asyncio.sleep(2.0)
-
-    stand = play(Server([closed] * 10_000), tmp_path, story)
-    assert stand.server.count("watch") <= 2 * 20  # what the rest of us may ask in two seconds
 
 
 def test_a_stream_that_breaks_off_in_the_middle_of_an_event_loses_none(tmp_path):
