@@ -142,6 +142,10 @@ class KubeApi:
         """Replace; `metadata.resourceVersion` in the body is the fence."""
         return await self._call(_Request("PUT", path, body=body))
 
+    async def delete(self, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Delete; the body are DeleteOptions, with preconditions for instance."""
+        return await self._call(_Request("DELETE", path, body=body))
+
     async def list_names(self, path: str) -> dict[str, str]:
         """Who is there: uid -> namespace/name. The list is begun again once if it grows too old while we page."""
         try:

@@ -58,14 +58,22 @@ def test_each_write_says_what_its_body_is(tmp_path):
         await api.post(THING, {"b": 1})
         await api.put(THING, {"c": 1})
         await api.patch(THING, lambda: {"d": 1})
+        await api.delete(THING, {"e": 1})
+        await api.delete(THING)
 
     stub = ApiStub()
     talk(stub, tmp_path, calls)
-    assert [verb for verb, _ in stub.asked] == ["PATCH", "POST", "PUT", "PATCH"]
+    assert [verb for verb, _ in stub.asked] == ["PATCH", "POST", "PUT", "PATCH", "DELETE", "DELETE"]
     assert stub.asked[0][1].endswith("?dryRun=All")
     plain = "application/json"
     merge = "application/merge-patch+json"
-    assert stub.bodies == [(merge, {"a": 1}), (plain, {"b": 1}), (plain, {"c": 1}), (merge, {"d": 1})]
+    assert stub.bodies == [
+        (merge, {"a": 1}),
+        (plain, {"b": 1}),
+        (plain, {"c": 1}),
+        (merge, {"d": 1}),
+        (plain, {"e": 1}),
+    ]
 
 
 @pytest.mark.parametrize(
