@@ -38,6 +38,15 @@ CLOSING_S = 0.25
 Source: https://github.com/aio-libs/aiohttp/blob/v3.14.5/docs/client_advanced.rst (Graceful Shutdown)
 """
 
+WATCHING = "multidimensional multitasker"
+"""kopf's task that runs the watches; when it ends, nothing is watched, even if kopf does not return.
+
+Source: https://github.com/nolar/kopf/blob/1.45.2/kopf/_core/reactor/running.py
+"""
+
+LOOK_EVERY_S = 1.0
+"""How often it is looked whether that task is there (chosen)."""
+
 ENDS_WITHIN_S = 60.0
 """What kopf may take to end when it is to begin again (chosen: five seconds as a rule). It can hang there, where a
 request was cancelled before its answer, and only a new process helps.
@@ -126,6 +135,7 @@ class Watch:
         self._end = partial(loop.call_soon_threadsafe, stop.set)
         if self._stop.is_set():
             return
+        looking = asyncio.create_task(self._look_whether_it_watches())
         try:
             await kopf.operator(
                 registry=self._registry(),
@@ -137,7 +147,18 @@ class Watch:
                 stop_flag=stop,
             )
         finally:
+            looking.cancel()
             await asyncio.sleep(CLOSING_S)
+
+    async def _look_whether_it_watches(self) -> None:
+        """Count its ending from when it has ceased to watch, whoever ended it."""
+        has_begun = False
+        while True:
+            watches = any(task.get_name() == WATCHING for task in asyncio.all_tasks())
+            if has_begun and not watches and self._asked_s is None:
+                self._asked_s = time.monotonic()
+            has_begun |= watches
+            await asyncio.sleep(LOOK_EVERY_S)
 
     def _registry(self) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()

@@ -1,8 +1,10 @@
 import asyncio
+import inspect
 import threading
 
 import kopf
 import pytest
+from kopf._core.reactor import running
 
 from controller.cluster.api_access import ApiSettings
 from controller.operator import watch as watch_module
@@ -73,3 +75,33 @@ def test_watches_that_hang_when_they_are_to_begin_again_are_not_well(monkeypatch
         return well
 
     assert asyncio.run(run()) == [True, True, False]
+
+
+def test_watches_that_have_ended_while_kopf_has_not_are_not_well(monkeypatch):
+    released = threading.Event()
+
+    async def operator(**_):
+        watching = asyncio.create_task(asyncio.sleep(0.2), name=watch_module.WATCHING)
+        await watching
+        await asyncio.to_thread(released.wait, WITHIN_S)
+
+    monkeypatch.setattr(kopf, "operator", operator)
+    monkeypatch.setattr(watch_module, "ENDS_WITHIN_S", 0.05)
+    monkeypatch.setattr(watch_module, "LOOK_EVERY_S", 0.01)
+
+    async def run():
+        watch = Watch([], ApiSettings())
+        watch.start()
+        await asyncio.sleep(0.1)
+        well = [watch.is_running()]
+        await asyncio.sleep(0.4)
+        well.append(watch.is_running())
+        released.set()
+        await watch.stop(WITHIN_S)
+        return well
+
+    assert asyncio.run(run()) == [True, False]
+
+
+def test_the_task_that_watches_has_the_name_that_kopf_gives_it():
+    assert f'name="{watch_module.WATCHING}"' in inspect.getsource(running)
