@@ -38,21 +38,20 @@ CLOSING_S = 0.25
 Source: https://github.com/aio-libs/aiohttp/blob/v3.14.5/docs/client_advanced.rst (Graceful Shutdown)
 """
 
-WATCHING = "multidimensional multitasker"
-"""kopf's task that runs the watches; when it ends, nothing is watched, even if kopf does not return.
+WATCHING, A_WATCH = "multidimensional multitasker", "watcher for "
+"""kopf's task that runs the watches, and how the name of each of theirs begins. When the first ends, nothing more is
+watched, even if kopf does not return.
 
-Source: https://github.com/nolar/kopf/blob/1.45.2/kopf/_core/reactor/running.py
+Source: https://github.com/nolar/kopf/blob/1.45.2/kopf/_core/reactor/running.py and orchestration.py
 """
 
 LOOK_EVERY_S = 1.0
-"""How often it is looked whether that task is there (chosen)."""
+"""How often it is looked whether that task is there (chosen: well within the five seconds after which kopf cancels all
+that is left)."""
 
 ENDS_WITHIN_S = 60.0
-"""What kopf may take to end when it is to begin again (chosen: five seconds as a rule). It can hang there, where a
-request was cancelled before its answer, and only a new process helps.
-
-Source: https://github.com/nolar/kopf/blob/1.45.2/kopf/_cogs/clients/api.py (request_cancel_callback)
-"""
+"""What kopf may take to end when it is to begin again, before only a new process helps (chosen: five seconds as a
+rule)."""
 
 LOGIN_LASTS = datetime.timedelta(minutes=10)
 """A service account's token is read again after this; Kubernetes renews it within the hour."""
@@ -151,12 +150,24 @@ class Watch:
             await asyncio.sleep(CLOSING_S)
 
     async def _look_whether_it_watches(self) -> None:
-        """Count its ending from when it has ceased to watch, whoever ended it."""
+        """When kopf has ceased to watch, whoever ended it, count its ending from then and end the watches it left.
+
+        A watch that failed ends kopf and leaves the others. Five seconds later kopf cancels them together with the
+        future that stops their streams; whoever waits for an answer and finds that future done takes the cancelling
+        for an end of its stream, goes on to the next one, and kopf waits for it for ever.
+
+        Source: https://github.com/nolar/kopf/blob/1.45.2/kopf/_cogs/clients/api.py (stream)
+        """
         has_begun = False
         while True:
-            watches = any(task.get_name() == WATCHING for task in asyncio.all_tasks())
-            if has_begun and not watches and self._asked_s is None:
-                self._asked_s = time.monotonic()
+            tasks = asyncio.all_tasks()
+            watches = any(task.get_name() == WATCHING for task in tasks)
+            if has_begun and not watches:
+                self._asked_s = self._asked_s or time.monotonic()
+                for task in tasks:
+                    if task.get_name().startswith(A_WATCH):
+                        task.cancel()
+                return
             has_begun |= watches
             await asyncio.sleep(LOOK_EVERY_S)
 

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,8 @@ GROUP = "/apis/forescale.dev/v1alpha1"
 POLICIES = f"{GROUP}/scalingpolicies"
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 NAMESPACES = "/api/v1/namespaces"
+UNHEARD = [f"unheard{number}" for number in range(5)]
+"""Kinds whose watches are let in and told nothing, not even that."""
 
 Json = dict[str, Any]
 Fault = Callable[["Server", web.StreamResponse], Any]
@@ -90,8 +92,11 @@ class Server:
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request."""
         watches = request.query.get("watch") == "true"
-        listed = request.path in (POLICIES, CRDS, NAMESPACES)
+        unheard = request.path in [f"{GROUP}/{plural}" for plural in UNHEARD]
+        listed = unheard or request.path in (POLICIES, CRDS, NAMESPACES)
         self.asked.append(("watch" if watches else "list" if listed else "get", request.path))
+        if watches and unheard:
+            await asyncio.sleep(3600)
         if watches:
             return await self._watched(request)
         if listed:
@@ -150,7 +155,12 @@ DISCOVERY: dict[str, Json] = {
     "/apis/apiextensions.k8s.io/v1": {
         "resources": [a_resource("customresourcedefinitions", "CustomResourceDefinition", False)]
     },
-    GROUP: {"resources": [a_resource("scalingpolicies", "ScalingPolicy", True)]},
+    GROUP: {
+        "resources": [
+            a_resource("scalingpolicies", "ScalingPolicy", True),
+            *(a_resource(plural, plural.capitalize(), True) for plural in UNHEARD),
+        ]
+    },
 }
 
 
@@ -185,13 +195,14 @@ async def until(holds: Callable[[], bool], within_s: float, seen: object) -> Non
 
 
 @contextlib.asynccontextmanager
-async def watching(server: Server, folder: Path) -> AsyncIterator[Stand]:
+async def watching(server: Server, folder: Path, others: Sequence[str] = ()) -> AsyncIterator[Stand]:
     """In the whole cluster, as by default; it is stopped at the end, and must have lived."""
     server.make("there")
     async with serving(server.answer) as port:
         access = ApiSettings(kubeconfig=kubeconfig(folder, f"http://127.0.0.1:{port}"))
         stand = Stand(server)
-        kinds = [Watched("forescale.dev", "v1alpha1", "scalingpolicies", stand.note)]
+        plurals = ["scalingpolicies", *others]
+        kinds = [Watched("forescale.dev", "v1alpha1", plural, stand.note) for plural in plurals]
         stand.watch = Watch(kinds, access, on_restart=lambda: stand.restarts.append("one"))
         stand.watch.start()
         try:
@@ -203,11 +214,11 @@ async def watching(server: Server, folder: Path) -> AsyncIterator[Stand]:
         assert not stand.watch.is_running()
 
 
-def play(server, tmp_path, story):
+def play(server, tmp_path, story, others=()):
     """Tell a story on a stand; what is on it afterwards."""
 
     async def run():
-        async with watching(server, tmp_path) as stand:
+        async with watching(server, tmp_path, others) as stand:
             await story(stand)
             return stand
 
@@ -221,6 +232,13 @@ async def made_meanwhile(stand):
     await stand.until_told("meanwhile")
     stand.server.make("later")
     await stand.until_told("later")
+
+
+async def made_after_a_restart(stand):
+    """What comes once kopf has begun again is told of."""
+    await until(lambda: stand.restarts, 2 * WITHIN_S, stand.server.asked)
+    stand.server.make("meanwhile")
+    await stand.until_told("meanwhile")
 
 
 @pytest.fixture
@@ -295,6 +313,11 @@ def test_what_ends_kopf_begins_anew_and_lists_everything(server, tmp_path):
     stand = play(served, tmp_path, story)
     assert len(stand.restarts) == faults
     assert stand.server.count("list") == 1 + faults
+
+
+def test_what_ends_kopf_while_other_watches_wait_for_an_answer_begins_anew_as_well(tmp_path):
+    stand = play(Server(refusals=[410]), tmp_path, made_after_a_restart, UNHEARD)
+    assert len(stand.restarts) == 1
 
 
 def test_a_stream_that_ends_at_once_again_and_again_loses_nothing_and_lists_nothing_again(tmp_path):
