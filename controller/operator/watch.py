@@ -11,6 +11,7 @@ Source: https://github.com/nolar/kopf/blob/1.45.2/kopf/_core/reactor/running.py
 import asyncio
 import datetime
 import logging
+import math
 import random
 import threading
 import time
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import aiohttp
 import kopf
 
 from controller.cluster.api_access import ApiSettings, configuration_of, token_of
@@ -52,6 +54,10 @@ that is left)."""
 ENDS_WITHIN_S = 60.0
 """What kopf may take to end when it is to begin again, before only a new process helps (chosen: five seconds as a
 rule)."""
+
+WATCH_EVERY_S = 1.0
+"""Between two beginnings of a watch of one place. Chosen: a stream lasts minutes as a rule, and a faulty proxy that
+closes each at once would be asked a thousand times a second."""
 
 LOGIN_LASTS = datetime.timedelta(minutes=10)
 """A service account's token is read again after this; Kubernetes renews it within the hour."""
@@ -178,18 +184,24 @@ class Watch:
             kopf.on.event(kind.group, kind.version, kind.plural, registry=registry)(self._handler(kind.note))
         return registry
 
-    async def _log_in(self, **_: Any) -> kopf.ConnectionInfo:
+    async def _log_in(self, **_: Any) -> kopf.AiohttpSession:
         """With the same credentials as the rest of us, read again every ten minutes."""
         found = await configuration_of(self._access)
-        return kopf.ConnectionInfo(
+        info = kopf.ConnectionInfo(
             server=found.host,
             ca_path=found.ssl_ca_cert,
             insecure=not found.verify_ssl,
             token=await token_of(found),
             certificate_path=found.cert_file,
             private_key_path=found.key_file,
-            expiration=datetime.datetime.now(datetime.UTC) + LOGIN_LASTS,
         )
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
+            headers=info.as_http_headers(),
+            trace_configs=[unhurried()],
+        )
+        expiration = datetime.datetime.now(datetime.UTC) + LOGIN_LASTS
+        return kopf.AiohttpSession(server=info.server, aiohttp_session=session, expiration=expiration)
 
     def _handler(self, note: Note) -> Any:
         async def hand_over(event: Mapping[str, Any], **_: Any) -> None:
@@ -216,6 +228,22 @@ def settings(clusterwide: bool = True) -> kopf.OperatorSettings:
     chosen.queueing.idle_timeout = 0.1  # a task for each object that was just listed, which keeps its body: let go
     chosen.process.ultimate_exiting_timeout = None  # kopf would kill the whole process
     return chosen
+
+
+def unhurried() -> aiohttp.TraceConfig:
+    """Lets a watch of one place begin only so often: kopf itself goes on at once after a stream that ends."""
+    began_s: dict[str, float] = {}
+
+    async def wait(session: object, context: object, params: aiohttp.TraceRequestStartParams) -> None:
+        if "watch" not in params.url.query:
+            return
+        now_s = time.monotonic()
+        began_s[params.url.path] = max(now_s, began_s.get(params.url.path, -math.inf) + WATCH_EVERY_S)
+        await asyncio.sleep(began_s[params.url.path] - now_s)
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_start.append(wait)
+    return trace
 
 
 class Backoffs:

@@ -30,7 +30,7 @@ WITHIN_S = 10.0
 """After a fault everything is told within this: a pause of a second, a new start of kopf, and a busy machine."""
 SILENCE_S = 1.0
 """In place of the minutes after which a watch that says nothing is taken for dead."""
-TIMES = 20
+TIMES = 4
 """Again and again."""
 
 FIRST_VERSION = 1000
@@ -38,8 +38,8 @@ GROUP = "/apis/forescale.dev/v1alpha1"
 POLICIES = f"{GROUP}/scalingpolicies"
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 NAMESPACES = "/api/v1/namespaces"
-UNHEARD = [f"unheard{number}" for number in range(5)]
-"""Kinds whose watches are let in and told nothing, not even that."""
+OTHERS = [f"others{number}" for number in range(5)]
+"""Further kinds, of which there is nothing."""
 
 Json = dict[str, Any]
 Fault = Callable[["Server", web.StreamResponse], Any]
@@ -67,6 +67,8 @@ class Server:
     faults: list[Fault] = field(default_factory=list)
     refusals: list[int] = field(default_factory=list)
     """Status codes that watches are refused with before that."""
+    answers_others: bool = False
+    """Whether watches of further kinds are answered, and end at once; else they wait for an answer."""
     objects: dict[str, Json] = field(default_factory=dict)
     log: list[Json] = field(default_factory=list)
     """All events there were."""
@@ -92,11 +94,12 @@ class Server:
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request."""
         watches = request.query.get("watch") == "true"
-        unheard = request.path in [f"{GROUP}/{plural}" for plural in UNHEARD]
-        listed = unheard or request.path in (POLICIES, CRDS, NAMESPACES)
+        of_others = request.path in [f"{GROUP}/{plural}" for plural in OTHERS]
+        listed = of_others or request.path in (POLICIES, CRDS, NAMESPACES)
         self.asked.append(("watch" if watches else "list" if listed else "get", request.path))
-        if watches and unheard:
-            await asyncio.sleep(3600)
+        if watches and of_others:
+            await asyncio.sleep(0 if self.answers_others else 3600)
+            return web.Response()
         if watches:
             return await self._watched(request)
         if listed:
@@ -158,7 +161,7 @@ DISCOVERY: dict[str, Json] = {
     GROUP: {
         "resources": [
             a_resource("scalingpolicies", "ScalingPolicy", True),
-            *(a_resource(plural, plural.capitalize(), True) for plural in UNHEARD),
+            *(a_resource(plural, plural.capitalize(), True) for plural in OTHERS),
         ]
     },
 }
@@ -315,8 +318,10 @@ def test_what_ends_kopf_begins_anew_and_lists_everything(server, tmp_path):
     assert stand.server.count("list") == 1 + faults
 
 
-def test_what_ends_kopf_while_other_watches_wait_for_an_answer_begins_anew_as_well(tmp_path):
-    stand = play(Server(refusals=[410]), tmp_path, made_after_a_restart, UNHEARD)
+@pytest.mark.parametrize("answers", [False, True], ids=["for an answer", "for their turn to ask"])
+def test_what_ends_kopf_while_other_watches_wait_begins_anew_as_well(monkeypatch, answers, tmp_path):
+    monkeypatch.setattr(watch_module, "WATCH_EVERY_S", 60.0)
+    stand = play(Server(refusals=[410], answers_others=answers), tmp_path, made_after_a_restart, OTHERS)
     assert len(stand.restarts) == 1
 
 
@@ -328,6 +333,18 @@ def test_a_stream_that_ends_at_once_again_and_again_loses_nothing_and_lists_noth
     stand = play(Server([closed] * TIMES), tmp_path, story)
     assert stand.server.count("list") == 1
     assert stand.restarts == []
+
+
+def test_a_stream_that_ends_at_once_again_and_again_is_no_busy_loop(tmp_path):
+    begun = []
+
+    async def story(stand):
+        for _ in range(2):
+            begun.append(stand.server.count("watch"))
+            await asyncio.sleep(3 * watch_module.WATCH_EVERY_S)
+
+    play(Server([closed] * 10_000), tmp_path, story)
+    assert 2 <= begun[1] - begun[0] <= 4
 
 
 def test_a_stream_that_breaks_off_in_the_middle_of_an_event_loses_none(tmp_path):
