@@ -1,4 +1,4 @@
-"""The loop: who is due, one vectorised decision for them, and what is made known of it.
+"""The loop: who is due, vectorised decisions for them, and what is made known of it.
 
 Level-based: every tick reads the world anew and decides from what it sees. Ticks are tasks of their own, so that one
 which waits for a slow source does not hold up the next; a policy is in one tick at a time.
@@ -97,13 +97,13 @@ class Loop:
         tick.add_done_callback(self._ticks.discard)
 
     async def _tick(self, due: Sequence[Care], now_s: float) -> None:
-        by_policy: dict[str, dict[int, Care]] = {}
+        by_policy: dict[str, list[tuple[Care, Target]]] = {}
         try:
             for care in due:
                 care.in_hand = now_s
                 if care.target is not None and self._is_prepared(care, care.target, now_s):
-                    by_policy.setdefault(care.target.spec.policy_name, {})[id(care.target)] = care
-            await asyncio.gather(*(self._decide(name, cares, now_s) for name, cares in by_policy.items()))
+                    by_policy.setdefault(care.target.spec.policy_name, []).append((care, care.target))
+            await asyncio.gather(*(self._decide(name, prepared, now_s) for name, prepared in by_policy.items()))
             self._ended(self._clock.now_s() - now_s)
         except Exception:
             log.exception("a tick of %d policies failed", len(due))
@@ -112,24 +112,28 @@ class Loop:
                 if care.in_hand == now_s:  # not in a later tick's hand already
                     care.in_hand = None
 
-    async def _decide(self, policy: str, cares: dict[int, Care], now_s: float) -> None:
-        targets = [care.target for care in cares.values() if care.target is not None]
+    async def _decide(self, policy: str, prepared: Sequence[tuple[Care, Target]], now_s: float) -> None:
+        """Decide on the targets that were prepared; one that was edited since is decided on as it was, for nothing."""
+        cares = {id(target): care for care, target in prepared}
+        targets = [target for _, target in prepared]
         async for outcomes in in_parts(targets, self._ports, self._policy_of(policy), now_s, PATIENCE_S):
-            self._tell([(cares[id(outcome.target)], outcome) for outcome in outcomes], now_s)
+            self._tell([(cares[id(outcome.target)], outcome) for outcome in outcomes])
 
-    def _tell(self, seen: Sequence[tuple[Care, Outcome]], now_s: float) -> None:
+    def _tell(self, seen: Sequence[tuple[Care, Outcome]]) -> None:
         for care, outcome in seen:
             care.in_hand = None
-            if care.target is outcome.target:  # not edited meanwhile
-                care.looked_s = now_s
+            if care.target is outcome.target:
+                care.looked_s = self._clock.now_s()
                 self._catch_up(care, outcome)
+            elif care.looked_s is not None:  # edited meanwhile: the next look is no first one for that
+                care.looked_s = self._clock.now_s()
         self._report(seen)
 
     def _is_prepared(self, care: Care, target: Target, now_s: float) -> bool:
         try:
             self._prepare(care, target, now_s)
         except Exception as error:
-            self._tell([(care, unforeseen(target, error))], now_s)
+            self._tell([(care, unforeseen(target, error))])
             return False
         return True
 

@@ -18,6 +18,7 @@ from scaling.policy import RULES
 from tests.controller.operator.test_policies import a_body
 
 INTERVAL_S = 15.0
+ALWAYS_FROZEN = {"schedule": "* * * * *", "duration": "1h", "action": "Freeze"}
 
 
 @dataclass
@@ -276,9 +277,31 @@ def test_an_edit_while_a_decision_is_in_hand_voids_it():
 
         stage.world.demand = edited_meanwhile
         await stage.pass_s(INTERVAL_S)
+        assert care.looked_s == stage.world.now_s  # who edits all the time is not overdue for that
 
     stage = play(story)
     assert stage.world.written == []
+
+
+def test_an_edit_between_preparing_and_deciding_voids_it_and_takes_nobody_elses_decision(monkeypatch):
+    async def story(stage):
+        for name in ("web", "other"):
+            stage.add(name)
+        for care in stage.policies:
+            care.remembered, care.looked_s = True, 0.0
+
+        def edited_then(resource, unix_s):
+            if resource.name == "web":
+                edited = a_body(uid="web", generation=2, guardrails={"freezeWindows": [ALWAYS_FROZEN]})
+                asyncio.get_running_loop().call_soon(stage.policies.note, "MODIFIED", edited)
+            return wishes_at(resource, unix_s)
+
+        monkeypatch.setattr("controller.operator.loop.wishes_at", edited_then)
+        await stage.pass_s(INTERVAL_S)
+
+    stage = play(story)
+    assert sorted(name for name, _ in stage.reported) == ["other", "web"]
+    assert [name for name, _ in stage.world.written] == ["other"]
 
 
 @pytest.mark.parametrize("gap_s", [300.0, 1200.0])
