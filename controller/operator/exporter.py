@@ -75,6 +75,8 @@ class OperatorMetrics:
         """`now_s`: the clock of the decisions."""
         self.registry = CollectorRegistry()
         self._policies = _PolicyCollector(now_s)
+        self._stands_by = False
+        """A tick that was under way when the Lease was lost ends later."""
         self.registry.register(self._policies)
         self._decisions = self._counter("decisions", "Decisions taken, by the reason that had the last word.", *ACTION)
         self._undecided = self._counter("undecided", "Looks at a policy without a decision.", "cause")
@@ -94,7 +96,9 @@ class OperatorMetrics:
     def note(self, facts: Facts, outcome: Outcome, would_be: WouldBe | None = None) -> None:
         """Take in what a tick came to for one policy, and in a dry-run what its twin is like."""
         decision = outcome.decision
-        self._policies.records[facts.uid] = _record(facts, outcome, would_be, self._policies.records.get(facts.uid))
+        if not self._stands_by:
+            records = self._policies.records
+            records[facts.uid] = _record(facts, outcome, would_be, records.get(facts.uid))
         if decision is None:
             self._undecided.labels("scale" if outcome.observation is None else "failure").inc()
             return
@@ -132,6 +136,7 @@ class OperatorMetrics:
     def leads(self, held: bool) -> None:
         """Whether this instance holds the Lease now; of policies only who does has anything to say."""
         self._leader.set(held)
+        self._stands_by = not held
         if not held:
             self._policies.records.clear()
 

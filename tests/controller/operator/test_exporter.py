@@ -113,8 +113,12 @@ def test_the_series_of_a_policy_go_with_it():
 def test_who_leads_no_more_has_nothing_to_say_of_policies():
     metrics = metrics_after(ADD)
     metrics.leads(False)
+    metrics.note(facts(), ADD)  # its tick had begun before
     assert of_policy(metrics) == {}
-    assert samples(metrics)["forescale_decisions_total", "Add", "BelowBand"] == 1
+    assert samples(metrics)["forescale_decisions_total", "Add", "BelowBand"] == 2
+    metrics.leads(True)
+    metrics.note(facts(), ADD)
+    assert of_policy(metrics) != {}
 
 
 def test_decisions_count_by_the_reason_with_the_last_word_and_overrides_by_guard():
