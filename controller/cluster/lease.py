@@ -116,6 +116,8 @@ class Lease:
         self.on_change = on_change
         self.problem = ""
         """Why the Lease cannot be used, in one line; empty while it can, by us or by another."""
+        self.was_asked_for = False
+        """Whether there was a first answer about it, or none in time."""
         self._api = api
         self._clock = clock
         self._leases = f"/apis/coordination.k8s.io/v1/namespaces/{settings.namespace}/leases"
@@ -272,4 +274,4 @@ class Lease:
             log.warning("Lease %s/%s: %s", self.settings.namespace, self.settings.name, problem)
         elif self.problem and not problem:
             log.info("Lease %s/%s can be used again", self.settings.namespace, self.settings.name)
-        self.problem = problem
+        self.problem, self.was_asked_for = problem, True

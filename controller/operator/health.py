@@ -6,8 +6,8 @@ from controller.operator.policies import Policies
 from controller.operator.watch import Watch
 
 OVERDUE_INTERVALS = 4
-"""A policy that was not looked at for so many intervals is overdue. Chosen: the slowest tick, two deadlines of
-Prometheus and one of the API server, fits with room to spare."""
+"""A policy that was not looked at for so many intervals is overdue: no decision, nor the finding that none can be made.
+Chosen: at 15 s the slowest tick, two deadlines of Prometheus and one of the API server, fits with room to spare."""
 
 GRACE_S = 30.0
 """More for the start of thousands, and for taking over a Lease (chosen)."""
@@ -35,11 +35,13 @@ class Health:
             late_s = now_s - max(care.since_s, self._led_s)
             limit_s = OVERDUE_INTERVALS * care.target.spec.interval_s + GRACE_S * (care.looked_s is None)
             if late_s > limit_s:
-                return f"no decision for {care.namespace}/{care.name} since {late_s:.0f} s, limit {limit_s:.0f} s"
+                return f"no look at {care.namespace}/{care.name} since {late_s:.0f} s, limit {limit_s:.0f} s"
         return None
 
     def unready(self) -> str | None:
         """Why it does not take part: it watches nothing yet, or the Lease cannot be used at all."""
         if not self._watch.has_begun():
             return "the watches have not begun"
+        if not self._lease.was_asked_for:
+            return "the Lease has not been asked for yet"
         return self._lease.problem or None

@@ -86,12 +86,13 @@ class Watch:
         """`on_restart`: called in the thread of the watches when they ended and are about to begin again."""
         self._watched, self._access, self._namespaces = watched, access, namespaces
         self._on_restart = on_restart
-        self._stop, self._started = threading.Event(), threading.Event()
+        self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="kopf", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._end: Callable[[], object] = lambda: None
         self._asked_s: float | None = None
         """Since when what runs is to end."""
+        self._watches = False
 
     def start(self) -> None:
         """Begin; call it in the event loop that takes the events."""
@@ -116,8 +117,8 @@ class Watch:
         return self._thread.is_alive() and not hangs
 
     def has_begun(self) -> bool:
-        """Whether it was let in by the API server and watches."""
-        return self._started.is_set()
+        """Whether it was let in by the API server and watches, as far as a look every second tells."""
+        return self._watches
 
     def _run(self) -> None:
         pauses = backoffs()
@@ -148,10 +149,10 @@ class Watch:
                 standalone=True,
                 clusterwide=not self._namespaces,
                 namespaces=self._namespaces,
-                ready_flag=self._started,
                 stop_flag=stop,
             )
         finally:
+            self._watches = False
             looking.cancel()
             await asyncio.sleep(CLOSING_S)
 
@@ -167,14 +168,15 @@ class Watch:
         has_begun = False
         while True:
             tasks = asyncio.all_tasks()
-            watches = any(task.get_name() == WATCHING for task in tasks)
-            if has_begun and not watches:
+            watches = [task for task in tasks if task.get_name().startswith(A_WATCH)]
+            goes_on = any(task.get_name() == WATCHING for task in tasks)
+            self._watches = goes_on and bool(watches)
+            if has_begun and not goes_on:
                 self._asked_s = self._asked_s or time.monotonic()
-                for task in tasks:
-                    if task.get_name().startswith(A_WATCH):
-                        task.cancel()
+                for watch in watches:
+                    watch.cancel()
                 return
-            has_begun |= watches
+            has_begun |= goes_on
             await asyncio.sleep(LOOK_EVERY_S)
 
     def _registry(self) -> kopf.OperatorRegistry:

@@ -15,7 +15,7 @@ class Stage:
 
     def __init__(self):
         self.now_s = 0.0
-        self.lease = SimpleNamespace(held=lambda: True, problem="")
+        self.lease = SimpleNamespace(held=lambda: True, problem="", was_asked_for=True)
         self.watch = SimpleNamespace(is_running=lambda: True, has_begun=lambda: True)
         clock = Clock(lambda: self.now_s, lambda: 0.0)
         self.policies = Policies(clock.now_s)
@@ -34,7 +34,7 @@ def test_a_policy_is_overdue_after_four_intervals(looked_s, now_s, is_well):
     stage.care.looked_s, stage.now_s = looked_s, now_s
     wrong = stage.health.wrong()
     assert (wrong is None) is is_well
-    assert is_well or "no decision for shop/web" in str(wrong)
+    assert is_well or "no look at shop/web" in str(wrong)
 
 
 def test_a_standby_is_well_and_has_time_after_it_took_over():
@@ -61,6 +61,9 @@ def test_watches_that_ended_are_unhealthy_and_ones_that_did_not_begin_unready():
     stage.watch.has_begun = lambda: False
     assert stage.health.unready() == "the watches have not begun"
     stage.watch.has_begun = lambda: True
+    stage.lease.was_asked_for = False
+    assert stage.health.unready() == "the Lease has not been asked for yet"
+    stage.lease.was_asked_for = True
     stage.lease.problem = "403 Forbidden"
     assert stage.health.unready() == "403 Forbidden"
     stage.watch.is_running = lambda: False

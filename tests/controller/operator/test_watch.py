@@ -4,7 +4,7 @@ import threading
 
 import kopf
 import pytest
-from kopf._core.reactor import running
+from kopf._core.reactor import orchestration, running
 
 from controller.cluster.api_access import ApiSettings
 from controller.operator import watch as watch_module
@@ -81,8 +81,11 @@ def test_watches_that_have_ended_while_kopf_has_not_are_not_well(monkeypatch):
     released = threading.Event()
 
     async def operator(**_):
+        await asyncio.sleep(0.1)  # it logs in, and finds out what is served
         watching = asyncio.create_task(asyncio.sleep(0.2), name=watch_module.WATCHING)
+        one_of_them = asyncio.create_task(asyncio.sleep(3600), name=f"{watch_module.A_WATCH}deployments")
         await watching
+        await asyncio.gather(one_of_them, return_exceptions=True)
         await asyncio.to_thread(released.wait, WITHIN_S)
 
     monkeypatch.setattr(kopf, "operator", operator)
@@ -90,18 +93,18 @@ def test_watches_that_have_ended_while_kopf_has_not_are_not_well(monkeypatch):
     monkeypatch.setattr(watch_module, "LOOK_EVERY_S", 0.01)
 
     async def run():
-        watch = Watch([], ApiSettings())
+        watch, seen = Watch([], ApiSettings()), []
         watch.start()
-        await asyncio.sleep(0.1)
-        well = [watch.is_running()]
-        await asyncio.sleep(0.4)
-        well.append(watch.is_running())
+        for after_s in (0.05, 0.15, 0.4):
+            await asyncio.sleep(after_s)
+            seen.append((watch.has_begun(), watch.is_running()))
         released.set()
         await watch.stop(WITHIN_S)
-        return well
+        return seen
 
-    assert asyncio.run(run()) == [True, False]
+    assert asyncio.run(run()) == [(False, True), (True, True), (False, False)]
 
 
-def test_the_task_that_watches_has_the_name_that_kopf_gives_it():
+def test_the_tasks_that_watch_have_the_names_that_kopf_gives_them():
     assert f'name="{watch_module.WATCHING}"' in inspect.getsource(running)
+    assert f'name=f"{watch_module.A_WATCH}{{' in inspect.getsource(orchestration)

@@ -209,7 +209,9 @@ async def watching(server: Server, folder: Path, others: Sequence[str] = ()) -> 
         stand.watch = Watch(kinds, access, on_restart=lambda: stand.restarts.append("one"))
         stand.watch.start()
         try:
+            assert not stand.watch.has_begun()
             await stand.until_told("there")
+            await until(stand.watch.has_begun, WITHIN_S, server.asked)
             yield stand
             assert stand.watch.is_running()
         finally:
