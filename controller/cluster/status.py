@@ -4,6 +4,7 @@ Pure. Owns the fields and what is material; the conditions are in `conditions.py
 `controller.crd.status`. Writing is left to `reporter.py`.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,8 +19,8 @@ from scaling.decision import Decision, Reason
 Status = dict[str, Any]
 
 SPACING_S = 60.0
-"""Least time between two writes of sizes that nobody wrote: what a policy in Shadow would do changes with every reading
-(chosen)."""
+"""Least time between two writes of sizes that nobody wrote, or of other words for what is wrong: what a policy in
+Shadow would do changes with every reading (chosen)."""
 
 LASTING = (Reason.METRIC_EMPTY, Reason.METRIC_NAN, Reason.METRIC_STALE, Reason.METRIC_ERROR, Reason.FROZEN)
 """Reasons that last and that no condition tells apart; others come and go with the load."""
@@ -31,7 +32,7 @@ def status_of(outcome: Outcome, facts: Facts) -> Status:
     status = {
         "observedGeneration": facts.generation,
         **_sizes(outcome),
-        "lastScaleTime": rfc3339(facts.unix_s) if outcome.changed else _last_scale_time(facts),
+        **(_change(decision, facts) if outcome.changed and decision else _change_before(facts)),
         "conditions": merged(conditions_of(outcome, facts), facts),
         "lastDecision": None if decision is None else _last_decision(decision, facts),
         "queries": _queries(outcome.target.resource.queries),
@@ -45,7 +46,7 @@ def invalid_status(problem: str, facts: Facts) -> Status:
     return _given(
         {
             "observedGeneration": facts.generation,
-            "lastScaleTime": _last_scale_time(facts),
+            **_change_before(facts),
             "conditions": merged(said, facts),
         }
     )
@@ -59,7 +60,8 @@ def is_material(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
     if essence(before) != essence(after):
         return True
     moved = any(before.get(size) != after.get(size) for size in ("currentReplicas", "desiredReplicas"))
-    return moved and not 0 <= _decided_s(after) - _decided_s(before) < SPACING_S
+    is_due = not 0 <= _decided_s(after) - _decided_s(before) < SPACING_S
+    return (moved and is_due) or (_causes(before) != _causes(after) and (is_due or "lastDecision" not in after))
 
 
 def essence(status: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -69,6 +71,22 @@ def essence(status: Mapping[str, Any]) -> tuple[Any, ...]:
     lasting = tuple(reason for reason in LASTING if reason in reasons)
     asked = queries.get("demand"), queries.get("badRatio")
     return status.get("observedGeneration"), status.get("lastScaleTime"), asked, lasting, tuple(said)
+
+
+TROUBLE = {
+    "Ready": "False",
+    "AbleToScale": "False",
+    "ScalingActive": "False",
+    "Conflict": "True",
+    "PolicyHealthy": "False",
+}
+"""What the status of a condition is while something is wrong."""
+
+
+def _causes(status: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What is said to be wrong, without its numbers: an age or a deadline moves while the cause stays."""
+    said = [(str(each["type"]), each["status"], each["message"]) for each in status.get("conditions", ())]
+    return [(type_, re.sub(r"\d+", "", words)) for type_, is_, words in said if TROUBLE.get(type_) == is_]
 
 
 @dataclass(frozen=True)
@@ -84,14 +102,12 @@ class Change:
 def last_change(status: object, now_unix_s: float) -> Change | None:
     """Read back what outlives the operator; a time in the future is a clock's mistake or a forgery, and ignored.
 
-    None where a later decision is told of, which changed nothing, and where a dry-run tells.
+    None where a dry-run tells.
     """
     read = fitting(status)
-    decision, at_s = read.get("lastDecision", {}), _past(read.get("lastScaleTime"), now_unix_s)
-    told = (decision.get("currentReplicas"), decision.get("finalReplicas"))
-    if at_s is None or None in told or time_of(decision.get("time")) != at_s or is_dry_run(read):
-        return None
-    return Change(at_s, *told)
+    sizes, at_s = read.get("lastScale", {}), _past(read.get("lastScaleTime"), now_unix_s)
+    told = (sizes.get("fromReplicas"), sizes.get("toReplicas"))
+    return None if at_s is None or None in told or is_dry_run(read) else Change(at_s, *told)
 
 
 def _past(text: object, now_unix_s: float) -> float | None:
@@ -117,6 +133,7 @@ FIELDS = (
     "conditions",
 )
 OPTIONAL = {
+    "lastScale": ("fromReplicas", "toReplicas"),
     "lastDecision": (
         "currentReplicas",
         "proposedReplicas",
@@ -152,9 +169,15 @@ def _sizes(outcome: Outcome) -> Status:
     }
 
 
-def _last_scale_time(facts: Facts) -> str | None:
-    when = None if tells_otherwise(facts) else _past(facts.before.get("lastScaleTime"), facts.unix_s)
-    return None if when is None else rfc3339(when)
+def _change(decision: Decision, facts: Facts) -> Status:
+    sizes = {"fromReplicas": decision.current_replicas, "toReplicas": decision.final_replicas}
+    return {"lastScaleTime": rfc3339(facts.unix_s), "lastScale": sizes}
+
+
+def _change_before(facts: Facts) -> Status:
+    """The change that the status before tells of; one in the future is a clock's mistake or a forgery."""
+    at_s = None if tells_otherwise(facts) else _past(facts.before.get("lastScaleTime"), facts.unix_s)
+    return {} if at_s is None else {"lastScaleTime": rfc3339(at_s), "lastScale": facts.before.get("lastScale")}
 
 
 def _last_decision(decision: Decision, facts: Facts) -> Status:

@@ -33,6 +33,11 @@ def status() -> Schema:
         desiredReplicas=_whole("Replicas that the decision chose; others than the current ones are not carried out."),
         referenceReplicas=_whole("Replicas that the reference HPA would run."),
         lastScaleTime=_time("When the replicas were last changed by this policy."),
+        lastScale=_object(
+            "That change, which counts for the rates of spec.behavior after a restart, too.",
+            fromReplicas=_whole("Replicas before it."),
+            toReplicas=_whole("Replicas after it."),
+        ),
         conditions=_conditions(),
         lastDecision=_last_decision(),
         queries=_object(

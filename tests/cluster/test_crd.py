@@ -35,6 +35,7 @@ STATUS: dict[str, Any] = {
     "desiredReplicas": 6,
     "referenceReplicas": 5,
     "lastScaleTime": WHEN,
+    "lastScale": {"fromReplicas": 4, "toReplicas": 6},
     "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": WHEN, "reason": "Valid", "message": ""}],
     "lastDecision": {
         "time": WHEN,

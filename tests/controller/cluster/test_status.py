@@ -258,7 +258,7 @@ def test_an_invalid_resource_is_not_ready_and_nothing_is_said_to_be_served():
     ready = condition(status, "Ready")
     assert (ready["status"], ready["reason"]) == ("False", "InvalidSpec")
     assert ready["message"] == "spec.maxReplicas: 0 is outside 1..150000"
-    assert set(status) == {"observedGeneration", "lastScaleTime", "conditions"}
+    assert set(status) == {"observedGeneration", "lastScaleTime", "lastScale", "conditions"}
     assert status["lastScaleTime"] == NOW
 
 
@@ -351,6 +351,38 @@ def test_what_a_shadow_would_do_is_told_once_a_minute():
     assert is_material(first, status_of(wish(7), facts(first, later_s=-3600)))
 
 
+def lost(words):
+    return an_outcome(reading=Unknown(Reason.METRIC_ERROR, words), reasons=(Reason.METRIC_ERROR,))
+
+
+def shared(rival):
+    message = f"HorizontalPodAutoscaler {rival} scales Deployment web too"
+    return an_outcome(holds=(Reason.CONFLICT,), reasons=(Reason.CONFLICT,), message=message)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param(lost("no answer within 4 s"), lost("401 Unauthorized"), id="another-error"),
+        pytest.param(shared("old"), shared("new"), id="another-rival"),
+    ],
+)
+def test_another_cause_of_the_same_trouble_is_told_within_a_minute(before, after):
+    first = status_of(before, facts())
+    assert not is_material(first, status_of(after, facts(first, later_s=SPACING_S - 1)))
+    assert is_material(first, status_of(after, facts(first, later_s=SPACING_S)))
+
+
+def test_another_cause_is_told_at_once_where_nothing_is_decided():
+    first = status_of(without_scale(message="there is no Deployment web"), facts())
+    assert is_material(first, status_of(without_scale(message="there is no kind Deployment"), facts(first)))
+
+
+def test_a_number_that_moves_is_no_other_cause():
+    first = status_of(lost("the newest sample is 75 s old"), facts())
+    assert not is_material(first, status_of(lost("the newest sample is 3600 s old"), facts(first, later_s=3600)))
+
+
 # What is read back
 
 
@@ -371,7 +403,13 @@ def test_what_a_dry_run_would_have_done_is_called_so_and_forgotten_by_who_acts()
 def test_a_restart_reads_back_when_and_how_it_last_acted():
     changed = status_of(ADD, facts())
     assert last_change(changed, NOW_S + 1) == Change(NOW_S, 4, 6)
-    assert last_change(status_of(an_outcome(6, 6), facts(changed, later_s=15)), NOW_S + 16) is None
+    holding = status_of(an_outcome(6, 6), facts(changed, later_s=15))
+    limited = status_of(an_outcome(6, 6, (Reason.BELOW_BAND, Reason.SCALE_UP_LIMIT)), facts(holding, later_s=30))
+    invalid = invalid_status("spec.minReplicas: 9 is above 8", facts(limited, later_s=45))
+    assert [last_change(each, NOW_S + 60) for each in (holding, limited, invalid)] == [Change(NOW_S, 4, 6)] * 3
+
+
+SIZES = {"fromReplicas": 4, "toReplicas": 6}
 
 
 @pytest.mark.parametrize(
@@ -379,10 +417,10 @@ def test_a_restart_reads_back_when_and_how_it_last_acted():
     [
         pytest.param(None, id="absent"),
         pytest.param("x", id="text"),
-        pytest.param({"lastScaleTime": "yesterday", "lastDecision": []}, id="malformed"),
-        pytest.param({"lastScaleTime": "2027-01-15T09:00:00Z"}, id="in-the-future"),
-        pytest.param({"lastScaleTime": "2027-01-15T07:00:00"}, id="without-a-zone"),
-        pytest.param({"lastScaleTime": NOW, "lastDecision": {"time": NOW, "finalReplicas": "6"}}, id="no-number"),
+        pytest.param({"lastScaleTime": "yesterday", "lastScale": []}, id="malformed"),
+        pytest.param({"lastScaleTime": "2027-01-15T09:00:00Z", "lastScale": SIZES}, id="in-the-future"),
+        pytest.param({"lastScaleTime": "2027-01-15T07:00:00", "lastScale": SIZES}, id="without-a-zone"),
+        pytest.param({"lastScaleTime": NOW, "lastScale": {**SIZES, "toReplicas": "6"}}, id="no-number"),
     ],
 )
 def test_what_cannot_have_happened_is_not_read_back(status):

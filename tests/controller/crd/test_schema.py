@@ -391,6 +391,7 @@ def test_a_decision_fits_into_the_status():
         "desiredReplicas": decision.final_replicas,
         "referenceReplicas": decision.reference_replicas,
         "lastScaleTime": when,
+        "lastScale": {"fromReplicas": 4, "toReplicas": 6},
         "conditions": [ready],
         "lastDecision": {
             "time": when,
@@ -409,6 +410,7 @@ def test_a_decision_fits_into_the_status():
     assert list(refusals(a_body({**ON_A_CLUSTER, "status": status}, filled(SCHEMA, SMALLEST)), SCHEMA)) == []
     assert NODES["status.lastDecision.action"]["enum"] == [action.value for action in Action]
     assert set(NODES["status.lastDecision"]["properties"]) == set(status["lastDecision"])
+    assert set(NODES["status.lastScale"]["properties"]) == {"fromReplicas", "toReplicas"}
     assert set(NODES["status"]["properties"]) == set(status)
 
 
