@@ -279,7 +279,8 @@ class Operator:
         return self.lease.held() and (self.others is None or self.others.is_free())
 
     def _lead(self, held: bool) -> None:
-        """What another instance decided meanwhile is in the cluster; our memories of demand are too old to act on."""
+        """What another instance decided meanwhile is in the cluster; what we remember is too old to act on, our changes
+        apart."""
         self.exporter.leads(held)
         if not held:
             return
@@ -287,6 +288,8 @@ class Operator:
         self.resync.soon()
         for care in self.policies:
             care.begin_anew(self.clock.now_s())
+            if care.target is not None:
+                care.target.state = PolicyState(behavior=care.target.state.behavior)
             self._take(care)
 
     def _begin_anew(self, target: Target) -> None:

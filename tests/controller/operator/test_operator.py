@@ -8,7 +8,10 @@ from controller.operator.operator import Operator
 from controller.operator.settings import OperatorSettings
 from controller.ports import Refused
 from controller.prometheus.access import PrometheusSettings
+from scaling.behavior import BehaviorLog
 from scaling.decision import Reason
+from scaling.hpa_behavior import ScaleEvent
+from scaling.progress import NOTHING_DUE, Progress
 from tests.controller.operator.test_policies import a_body
 
 SETTINGS = OperatorSettings(prometheus=PrometheusSettings(url="http://127.0.0.1:9"))
@@ -58,10 +61,17 @@ def test_who_leads_anew_knows_nothing_of_writes_and_looks_at_all_for_the_first_t
         operator._note_policy(None, a_body())
         (care,) = operator.policies
         care.looked_s = 1.0
+        care.target.state.memory["steps"], care.target.state.unknown_since_s = 9, 1.0
+        care.target.state.progress = Progress(most_ready=3, since_s=1.0)
+        care.target.state.behavior = BehaviorLog(up_events=(ScaleEvent(4, 1.0),))
         operator._lead(True)
-        return care.looked_s
+        return care
 
-    assert put_together(story) is None
+    care = put_together(story)
+    state = care.target.state
+    assert care.looked_s is None
+    assert (state.memory["steps"], state.unknown_since_s, state.progress) == (0, None, NOTHING_DUE)
+    assert state.behavior.up_events == (ScaleEvent(4, 1.0),)  # which another can have added to, not taken away
 
 
 @pytest.mark.parametrize(("served", "problem"), [((), True), (("kube-system",), False)])
