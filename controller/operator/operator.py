@@ -228,6 +228,7 @@ class Operator:
                 lambda: self.rivals.known(kind),
                 partial(self.rivals.keep, kind),
                 partial(self.rivals.note_unlisted, kind),
+                self.watch.restart,
             )
 
         return [
@@ -238,6 +239,7 @@ class Operator:
                 self.policies.known,
                 self.policies.keep,
                 on_untold=self.watch.restart,
+                are_all=True,
             ),
             workloads("Deployment", "deployments"),
             workloads("StatefulSet", "statefulsets"),

@@ -42,8 +42,9 @@ class Kept:
     on_failure: Callable[[str], None] = lambda why: None
     """Hears why a listing failed."""
     on_untold: Callable[[], None] | None = None
-    """Hears that of what was listed nothing was told for `UNTOLD_S`. Who has it, keeps all that is told, and is what
-    all else is for."""
+    """Hears that of what was listed nothing was told for `UNTOLD_S`. Who has it, keeps all that is told."""
+    are_all: bool = False
+    """Whether there is nothing to do without them."""
 
 
 class Resync:
@@ -54,8 +55,8 @@ class Resync:
         self._wanted = asyncio.Event()
         self._early = False
         """Whether the next listing comes early."""
-        self._untold: frozenset[str] = frozenset()
-        self._untold_since_s = 0.0
+        self._untold: dict[str, tuple[frozenset[str], float]] = {}
+        """What was listed and not told of, by kind, and since when."""
 
     def soon(self) -> None:
         """Have the next listing come now: a watch has begun anew, and what was deleted before that it does not tell."""
@@ -82,17 +83,18 @@ class Resync:
                 kept.keep(namespace, listed, known)
         if kept.on_untold is not None:
             untold = frozenset(there) - frozenset(kept.known())
-            self._early |= bool(untold) or not kept.known()
-            self._look_at(untold, kept.on_untold)
+            self._early |= bool(untold) or (kept.are_all and not kept.known())
+            self._look_at(kept.plural, untold, kept.on_untold)
 
-    def _look_at(self, untold: frozenset[str], on_untold: Callable[[], None]) -> None:
+    def _look_at(self, plural: str, untold: frozenset[str], on_untold: Callable[[], None]) -> None:
         """A watch that is slow tells some of it meanwhile."""
         now_s = asyncio.get_running_loop().time()
-        if not self._untold or not self._untold <= untold:
-            self._untold, self._untold_since_s = untold, now_s
-        elif now_s - self._untold_since_s >= UNTOLD_S:
-            log.warning("%d objects are listed that no watch tells of: it begins anew", len(untold))
-            self._untold = frozenset()
+        before, since_s = self._untold.get(plural, (frozenset(), 0.0))
+        if not before or not before <= untold:
+            self._untold[plural] = untold, now_s
+        elif now_s - since_s >= UNTOLD_S:
+            log.warning("%d %s are listed that no watch tells of: the watches begin anew", len(untold), plural)
+            self._untold.clear()
             on_untold()
 
     async def _listed(self, kept: Kept, namespace: str) -> dict[str, str] | None:

@@ -64,7 +64,7 @@ def test_what_nobody_may_list_because_it_is_not_there_is_not_there():
     assert told == [("one", {}, {"a"}), ("two", {}, {"a"})] * 2
 
 
-def looks_after(monkeypatch, listings, known, untold_s=0.0):
+def looks_after(monkeypatch, listings, known, untold_s=0.0, are_all=False):
     """How many times the watch was begun anew; and whether all listings were asked for, one soon after the other."""
     monkeypatch.setattr("controller.operator.resync.RETRY_S", 0.0)
     monkeypatch.setattr("controller.operator.resync.UNTOLD_S", untold_s)
@@ -75,7 +75,8 @@ def looks_after(monkeypatch, listings, known, untold_s=0.0):
             return dict.fromkeys(next(asked), "one/x")
 
     async def run():
-        kept = Kept("g", "v1", "things", lambda: known, lambda *_: None, on_untold=lambda: begun.append(True))
+        told = {"on_untold": lambda: begun.append(True), "are_all": are_all}
+        kept = Kept("g", "v1", "things", lambda: known, lambda *_: None, **told)
         with contextlib.suppress(TimeoutError, StopAsyncIteration, RuntimeError):
             await asyncio.wait_for(Resync(Api(), [kept], ()).run(), 0.2)  # type: ignore[arg-type]
 
@@ -100,8 +101,31 @@ def test_a_watch_is_given_time_to_tell(monkeypatch):
 
 
 def test_where_there_is_nothing_it_is_looked_at_often_and_else_not(monkeypatch):
-    assert looks_after(monkeypatch, ["", "", ""], frozenset()) == (0, True)
+    assert looks_after(monkeypatch, ["", "", ""], frozenset(), are_all=True) == (0, True)
+    assert looks_after(monkeypatch, ["", "", ""], frozenset()) == (0, False)
     assert looks_after(monkeypatch, ["a", "a", "a"], frozenset("a")) == (0, False)
+
+
+def test_each_kind_has_its_own_time_to_be_told_of(monkeypatch):
+    """A watch that tells of policies can tell nothing of what KEDA brought since."""
+    monkeypatch.setattr("controller.operator.resync.RETRY_S", 0.0)
+    monkeypatch.setattr("controller.operator.resync.UNTOLD_S", 0.0)
+    begun = []
+
+    def a_kind(plural, known):
+        return Kept("g", "v1", plural, lambda: known, lambda *_: None, on_untold=lambda: begun.append(plural))
+
+    class Api:
+        async def list_names(self, path):
+            return {"a": "one/x"} if len(begun) < 2 else {}
+
+    async def run():
+        kinds = [a_kind("policies", {"a"}), a_kind("rivals", set())]
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(Resync(Api(), kinds, ()).run(), 0.2)  # type: ignore[arg-type]
+
+    asyncio.run(run())
+    assert begun == ["rivals"] * 2
 
 
 def test_a_kind_that_is_gone_takes_all_with_it():
