@@ -134,7 +134,7 @@ class KubeApi:
         """
         return await self._call(_Request("PATCH", path, query, body, MERGE_PATCH, within_s=within_s))
 
-    async def post(self, path: str, body: Mapping[str, Any], query: Mapping[str, str] = NO_QUERY) -> dict[str, Any]:
+    async def post(self, path: str, body: Body, query: Mapping[str, str] = NO_QUERY) -> dict[str, Any]:
         """Create."""
         return await self._call(_Request("POST", path, query, body))
 

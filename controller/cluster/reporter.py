@@ -43,10 +43,14 @@ Count = Callable[[str, str], None]
 
 
 class Api(Protocol):
-    """What reporting needs of the API server; both raise ApiError."""
+    """What reporting needs of the API server; both raise ApiError, and ask for the body when their turn has come."""
 
-    async def patch(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]: ...
-    async def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]: ...
+    async def patch(self, path: str, body: Callable[[], Mapping[str, Any]]) -> dict[str, Any]: ...
+    async def post(self, path: str, body: Callable[[], Mapping[str, Any]]) -> dict[str, Any]: ...
+
+
+class _NotOursError(Exception):
+    """Nothing is sent: another instance tells the story now, or it has ended."""
 
 
 @dataclass(slots=True)
@@ -174,13 +178,21 @@ class Reporter:
                 self._has_work.clear()
 
     async def _write(self, uid: str, page: _Page) -> None:
-        if not self._may_write():
-            self._drop(uid)  # another instance tells the story now
-            return
         status, page.busy = page.known, True
+
+        def body() -> Mapping[str, Any]:
+            nonlocal status
+            self._check_is_ours(page)
+            status = page.known
+            return {"metadata": {"uid": uid}, "status": patch_of(status)}  # of no other by that name
+
         try:
-            body = {"metadata": {"uid": uid}, "status": patch_of(status)}  # of no other by that name
+            self._check_is_ours(page)
             answer = await self._api.patch(_place(page.facts), body)
+        except _NotOursError:
+            if self._pages.get(uid) is page:
+                self._drop(uid)
+            return
         except Exception as error:
             page.busy = False
             self._refused(page, error)
@@ -208,16 +220,27 @@ class Reporter:
     async def _send(self, event: Mapping[str, Any]) -> None:
         """Events are news: one that cannot be sent now is not sent."""
         metadata = event["metadata"]
-        if not self._may_write():
+
+        def body() -> Mapping[str, Any]:
+            self._check_is_ours()
+            return event
+
+        try:
+            self._check_is_ours()
+            await self._api.post(f"/api/v1/namespaces/{metadata['namespace']}/events", body)
+        except _NotOursError:
             self._count("event", "dropped")
             return
-        try:
-            await self._api.post(f"/api/v1/namespaces/{metadata['namespace']}/events", event)
         except Exception as error:
             self._count("event", "refused")
             self._log("event", metadata["namespace"], event["involvedObject"]["name"], error)
             return
         self._count("event", "written")
+
+    def _check_is_ours(self, page: _Page | None = None) -> None:
+        """_NotOursError where the Lease was lost, or the policy of this page is gone."""
+        if not self._may_write() or (page is not None and self._pages.get(page.facts.uid) is not page):
+            raise _NotOursError
 
     def _drop(self, uid: str) -> None:
         page = self._pages.pop(uid, None)

@@ -19,24 +19,29 @@ PATH = "/apis/forescale.dev/v1alpha1/namespaces/shop/scalingpolicies/web/status"
 
 
 class ApiServer:
-    """Takes statuses and events; `refuse` fails what is written next, `gate` makes it wait."""
+    """Takes statuses and events; `refuse` fails what is written next, `turn` lets it be sent, `gate` be answered."""
 
     def __init__(self):
         self.statuses, self.events, self.tries = [], [], 0
         self.refuse = None
-        self.gate = asyncio.Event()
+        self.turn, self.gate = asyncio.Event(), asyncio.Event()
+        self.turn.set()
         self.gate.set()
         self.in_flight = self.most_in_flight = 0
 
     async def patch(self, path, body):
+        await self.turn.wait()
+        written = body()
         await self._pass()
-        self.statuses.append((path, body))
-        return {"status": merged({}, body["status"])}
+        self.statuses.append((path, written))
+        return {"status": merged({}, written["status"])}
 
     async def post(self, path, body):
+        await self.turn.wait()
+        written = body()
         await self._pass()
-        self.events.append((path, body))
-        return body
+        self.events.append((path, written))
+        return written
 
     async def _pass(self):
         self.tries += 1
@@ -222,6 +227,39 @@ def test_who_does_not_hold_the_lease_writes_nothing_and_forgets_what_it_meant_to
     run(story, leads=lambda: leads[0])
 
 
+@pytest.mark.parametrize("lost", ["the Lease", "the policy"])
+def test_what_is_lost_while_a_write_waits_for_its_turn_is_not_written_for(lost):
+    holds = [True]
+
+    async def story(api, reporter):
+        api.turn.clear()
+        reporter.note(facts(CALM), ADD)
+        await settle()
+        if lost == "the Lease":
+            holds[0] = False
+        else:
+            reporter.forget("uid-1")
+        api.turn.set()
+        await settle()
+        assert api.statuses == []
+        assert len(api.events) == (lost != "the Lease")
+
+    run(story, leads=lambda: holds[0])
+
+
+def test_a_write_says_what_is_newest_when_its_turn_comes():
+    async def story(api, reporter):
+        api.turn.clear()
+        reporter.note(facts(CALM), ADD)
+        await settle()
+        reporter.note(facts(CALM, later_s=15), an_outcome(6, 9, (Reason.BELOW_BAND,)))
+        api.turn.set()
+        await settle()
+        assert api.desired() == [9]
+
+    run(story)
+
+
 def test_what_was_not_written_before_the_lease_was_lost_is_told_anew_after():
     leads = [True]
 
@@ -282,8 +320,8 @@ def test_a_forged_status_is_put_right_and_an_echo_of_ours_is_not():
 def test_a_field_that_an_older_definition_prunes_is_not_written_again_and_again():
     async def story(api, reporter):
         async def pruning(path, body):
-            api.statuses.append((path, body))
-            return {"status": merged({}, body["status"]) | {"queries": {}}}
+            api.statuses.append((path, body()))
+            return {"status": merged({}, api.statuses[-1][1]["status"]) | {"queries": {}}}
 
         api.patch = pruning
         reporter.note(facts(), an_outcome())

@@ -71,10 +71,10 @@ class World:
         scale: dict[str, Any] = a_scale(asked["spec"]["replicas"], str(next(self.versions)), uid=f"{name}-uid")
         return scale
 
-    async def post(self, path: str, body: Mapping[str, Any], query: Mapping[str, str] | None = None) -> dict[str, Any]:
+    async def post(self, path: str, body: Body, query: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Done."""
         self.posted += 1
-        return dict(body)
+        return dict(body() if callable(body) else body)
 
     async def demand(self, target: Any, now_s: float) -> Value:
         """For ten replicas."""
