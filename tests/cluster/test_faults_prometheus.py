@@ -37,7 +37,7 @@ OUTAGES = {"kill": "refused", "pause": "within 4 s", "refuse": "refused"}
 OUTLASTS_S = 30.0
 """An outage goes on for so long after one who knows the load has given replicas back: six intervals."""
 LATE_S = 2.0
-"""A decision whose source answers may be so late while others wait: a second is the loop's patience."""
+"""A decision whose source answers may be so late while others wait: the loop has some patience with them."""
 
 
 @dataclass
