@@ -39,6 +39,7 @@ READING = (
     *_rights("get list watch", "forescale.dev", "scalingpolicies", "what to serve"),
     *_rights("patch", "forescale.dev", "scalingpolicies/status", "status"),
     *_rights("list watch", "apps", "deployments statefulsets", "sizes and readiness"),
+    *_rights("get", "apps", "replicasets", "whose they are"),
     *_rights("list watch", "autoscaling", "horizontalpodautoscalers", "conflicts"),
     *_rights("list watch", "keda.sh", "scaledobjects", "conflicts"),
     *_rights("list", "", "pods", "measured start-up"),
