@@ -121,7 +121,7 @@ class OperatorMetrics:
         self._asked_s.labels(endpoint).observe(seconds)
 
     def called_api(self, verb: str, resource: str, code: str, seconds: float) -> None:
-        """The watcher of `controller.cluster.api`."""
+        """The watcher of `controller.cluster.api`, and of the watches in a thread of theirs."""
         self._called.labels(verb, resource, code).inc()
         self._called_s.labels(verb, resource).observe(seconds)
 

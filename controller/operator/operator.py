@@ -121,7 +121,9 @@ class Operator:
             report=self._report,
             ended=self.exporter.decided,
         )
-        self.watch = Watch(self._kinds(), access, settings.namespaces, self.exporter.watch_restarted)
+        self.watch = Watch(
+            self._kinds(), access, settings.namespaces, self.exporter.watch_restarted, self.exporter.called_api
+        )
         self.resync = Resync(self.api, self._records(), settings.namespaces)
         self.health = Health(self.policies, self.lease, self.watch, self.clock)
         self.policies.on_change, self.policies.on_gone, self.policies.on_let_go = self._take, self._leave, self._let_go

@@ -19,12 +19,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
 import kopf
 
+from controller.cluster.api import Watcher
 from controller.cluster.api_access import ApiSettings, configuration_of, token_of
+from controller.cluster.api_answer import connection_failure
+from controller.cluster.api_path import resource_of
 
 log = logging.getLogger(__name__)
 
@@ -82,10 +86,12 @@ class Watch:
         access: ApiSettings,
         namespaces: Sequence[str] = (),
         on_restart: Callable[[], object] = lambda: None,
+        called: Watcher = lambda verb, resource, code, seconds: None,
     ) -> None:
-        """`on_restart`: called in the thread of the watches when they ended and are about to begin again."""
+        """Both are called in the thread of the watches: `on_restart` when they ended and are about to begin again, and
+        `called` when the head of an answer has come, or none will."""
         self._watched, self._access, self._namespaces = watched, access, namespaces
-        self._on_restart = on_restart
+        self._on_restart, self._called = on_restart, called
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="kopf", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -200,7 +206,7 @@ class Watch:
         session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
             headers=info.as_http_headers(),
-            trace_configs=[unhurried()],
+            trace_configs=[tracing(self._called)],
         )
         expiration = datetime.datetime.now(datetime.UTC) + LOGIN_LASTS
         return kopf.AiohttpSession(server=info.server, aiohttp_session=session, expiration=expiration)
@@ -232,19 +238,37 @@ def settings(clusterwide: bool = True) -> kopf.OperatorSettings:
     return chosen
 
 
-def unhurried() -> aiohttp.TraceConfig:
-    """Lets a watch of one place begin only so often: kopf itself goes on at once after a stream that ends."""
+def tracing(called: Watcher) -> aiohttp.TraceConfig:
+    """Tells of each request, and lets a watch of one place begin only so often: kopf itself goes on at once after a
+    stream that ends."""
     began_s: dict[str, float] = {}
 
-    async def wait(session: object, context: object, params: aiohttp.TraceRequestStartParams) -> None:
-        if "watch" not in params.url.query:
-            return
-        now_s = time.monotonic()
-        began_s[params.url.path] = max(now_s, began_s.get(params.url.path, -math.inf) + WATCH_EVERY_S)
-        await asyncio.sleep(began_s[params.url.path] - now_s)
+    async def begin(_: object, context: SimpleNamespace, params: aiohttp.TraceRequestStartParams) -> None:
+        context.verb = "WATCH" if "watch" in params.url.query else params.method
+        if context.verb == "WATCH":
+            now_s = time.monotonic()
+            began_s[params.url.path] = max(now_s, began_s.get(params.url.path, -math.inf) + WATCH_EVERY_S)
+            await asyncio.sleep(began_s[params.url.path] - now_s)
+        context.began_s = time.monotonic()
+
+    async def answered(_: object, context: SimpleNamespace, params: aiohttp.TraceRequestEndParams) -> None:
+        tell(context, params, str(params.response.status))
+
+    async def failed(_: object, context: SimpleNamespace, params: aiohttp.TraceRequestExceptionParams) -> None:
+        if isinstance(params.exception, Exception):  # and not that it was cancelled
+            tell(context, params, connection_failure(params.exception)[0])
+
+    def tell(
+        context: SimpleNamespace,
+        params: aiohttp.TraceRequestEndParams | aiohttp.TraceRequestExceptionParams,
+        code: str,
+    ) -> None:
+        called(context.verb, resource_of(params.url.path), code, time.monotonic() - context.began_s)
 
     trace = aiohttp.TraceConfig()
-    trace.on_request_start.append(wait)
+    trace.on_request_start.append(begin)
+    trace.on_request_end.append(answered)
+    trace.on_request_exception.append(failed)
     return trace
 
 

@@ -176,6 +176,13 @@ class Stand:
     told: list[tuple[str | None, str, str]] = field(default_factory=list)
     """Type, name and version."""
     restarts: list[str] = field(default_factory=list)
+    calls: list[tuple[str, str, str]] = field(default_factory=list)
+    """Verb, resource and code."""
+
+    def called(self, verb: str, resource: str, code: str, seconds: float) -> None:
+        """Take in that something was asked."""
+        assert 0.0 <= seconds < WITHIN_S
+        self.calls.append((verb, resource, code))
 
     def note(self, type_: str | None, body: Any) -> None:
         """Take an event in."""
@@ -206,14 +213,14 @@ async def watching(server: Server, folder: Path, others: Sequence[str] = ()) -> 
         stand = Stand(server)
         plurals = ["scalingpolicies", *others]
         kinds = [Watched("forescale.dev", "v1alpha1", plural, stand.note) for plural in plurals]
-        stand.watch = Watch(kinds, access, on_restart=lambda: stand.restarts.append("one"))
+        stand.watch = Watch(kinds, access, (), lambda: stand.restarts.append("one"), stand.called)
         stand.watch.start()
         try:
             assert not stand.watch.has_begun()
             await stand.until_told("there")
-            await until(stand.watch.has_begun, WITHIN_S, server.asked)
             yield stand
             assert stand.watch.is_running()
+            await until(stand.watch.has_begun, WITHIN_S, server.asked)
         finally:
             await stand.watch.stop(WITHIN_S)
         assert not stand.watch.is_running()
@@ -306,7 +313,7 @@ def test_410_in_the_stream_is_answered_with_a_listing_and_ends_nothing(tmp_path)
 def test_what_ends_kopf_begins_anew_and_lists_everything(server, tmp_path):
     """kopf takes five seconds to end."""
     served = server()
-    faults = len(served.faults) + len(served.refusals)
+    refusals, faults = list(served.refusals), len(served.faults) + len(served.refusals)
 
     async def story(stand):
         await stand.until_watching(faults)
@@ -316,6 +323,8 @@ def test_what_ends_kopf_begins_anew_and_lists_everything(server, tmp_path):
         await stand.until_told("later")
 
     stand = play(served, tmp_path, story)
+    assert stand.calls.count(("WATCH", "scalingpolicies", "410")) == len(refusals)
+    assert stand.calls.count(("GET", "scalingpolicies", "200")) == stand.server.count("list")
     assert len(stand.restarts) == faults
     assert stand.server.count("list") == 1 + faults
 
