@@ -25,6 +25,8 @@ NOT_STORED = ["spec/policyRef/configMap", "spec/promotion", "spec/demand/preset"
 
 NO_FIELD = "<nil>"
 NAMED_OTHERWISE = {"metadata/namespace": "namespaces", "apiVersion": 'in version "v1"'}
+WITHOUT_THE_VALUE = ("must be of type", "Too long", "unknown field", "cannot unmarshal")
+"""The API server's own words for these name the field, and its type or its limit."""
 BEYOND_JSON = 10**400
 """A number that the API server's decoder refuses before it knows the field."""
 
@@ -177,6 +179,13 @@ def test_a_bad_input_is_refused_by_the_server_and_named(cluster, kubectl, path, 
     assert answer.code in (400, 404, 422)
     expected = "cannot unmarshal number" if value == BEYOND_JSON else NAMED_OTHERWISE.get(path, dotted(path))
     assert expected in answer.body["message"]
+    told_otherwise = path in NAMED_OTHERWISE or any(words in answer.body["message"] for words in WITHOUT_THE_VALUE)
+    if is_shown_as_it_is(value) and not told_otherwise:
+        assert str(value) in answer.body["message"]
+
+
+def is_shown_as_it_is(value):
+    return type(value) in (int, float) or (isinstance(value, str) and value.isprintable())
 
 
 @pytest.mark.parametrize(("path", "value"), LEFT_TO_CEL, ids=[f"{n}-{row[0]}" for n, row in enumerate(LEFT_TO_CEL)])

@@ -57,7 +57,7 @@ def restarts(stage):
     namespace = stage.namespace("restarts")
     subject = stage.subject(namespace, "web", 3)
     operator = stage.an_operator("restarts", f"--namespace={namespace}", "--lease-name=restarts")
-    began_s = time.monotonic()
+    began_s, ends = time.monotonic(), set()
     try:
         for number in range(RESTARTS):
             subject.needs(round(5 * GROWS**number))
@@ -67,10 +67,12 @@ def restarts(stage):
                 operator.kill()
             else:
                 operator.stop()
+                assert operator.process is not None
+                ends.add(operator.process.returncode)
         took_s, meanwhile = time.monotonic() - began_s, subject.sizes("restarts")
         operator.start()
         wait_for(subject.size, lambda seen: seen > meanwhile[-1], LONGEST_LEASE_S + RESUMED_WITHIN_S)
-        return took_s, meanwhile
+        return took_s, meanwhile, ends
     finally:
         operator.stop()
 
@@ -202,7 +204,8 @@ def begin_afresh(one, other):
 
 @pytest.mark.story(begin=restarts)
 def test_twenty_restarts_in_two_minutes_change_at_most_once(shared_stage):
-    took_s, meanwhile = shared_stage.told(restarts)  # after which it is let be, and acts
+    took_s, meanwhile, ends = shared_stage.told(restarts)  # after which it is let be, and acts
     assert took_s < LONGEST_RESTARTS_S
+    assert ends == {0}  # who is asked to stop does so, and none had to be killed
     assert len(meanwhile) <= 2
     shared_stage.check()

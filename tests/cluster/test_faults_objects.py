@@ -241,9 +241,14 @@ def test_while_an_hpa_scales_the_target_too_ours_holds(shared_stage, limited):
     assert {"Conflict", "ConflictEnded"} <= set(subject.events())
 
 
-def test_a_policy_that_is_deleted_in_the_middle_of_its_decision_writes_nothing(shared_stage, limited):
+@pytest.mark.parametrize(
+    ("how", "body"), [("DELETE", None), ("PATCH", {"spec": {"mode": "Shadow"}})], ids=["deleted", "edited"]
+)
+def test_a_policy_that_is_gone_or_another_in_the_middle_of_its_decision_writes_nothing(
+    shared_stage, limited, how, body
+):
     _, proxy = limited
-    subject = shared_stage.subject("plain", "deleted", 2)
+    subject = shared_stage.subject("plain", f"changed-by-{how.lower()}", 2)
     served(subject)
     proxy.gate.clear()
     try:
@@ -251,13 +256,30 @@ def test_a_policy_that_is_deleted_in_the_middle_of_its_decision_writes_nothing(s
         time.sleep(2.0)  # the rate follows
         asked = proxy.asked
         wait_for(lambda: proxy.asked, lambda now: now > asked, SEEN_WITHIN_S)
-        assert subject.ask("DELETE", subject.policy).code == 200
+        assert subject.ask(how, subject.policy, body).code == 200
         time.sleep(1.0)  # the watch tells
     finally:
         proxy.gate.set()
     time.sleep(2 * INTERVAL_S)
     assert subject.written(USER) == []
     assert subject.size() == 2
+
+
+def test_what_the_api_server_cannot_refuse_is_named_and_not_served_until_it_is_put_right(shared_stage, limited):
+    subject = shared_stage.subject("plain", "invalid", 2)
+    served(subject)
+    window = {"schedule": "0 3 * * *", "duration": "1h", "action": "Freeze", "timeZone": "Europe/Atlantis"}
+    wrong = {"spec": {"guardrails": {"freezeWindows": [window]}}}
+    assert subject.ask("PATCH", subject.policy, wrong).code == 200
+    message = subject.says("Ready", "False", "InvalidSpec")
+    assert "spec.guardrails.freezeWindows[0].timeZone" in message
+    assert "Europe/Atlantis" in message
+    subject.needs(6)
+    time.sleep(3 * INTERVAL_S)
+    assert subject.written(USER) == []
+    assert subject.ask("PATCH", subject.policy, {"spec": {"guardrails": {"freezeWindows": None}}}).code == 200
+    subject.says("Ready", "True", "Served")
+    subject.grows_to(6)
 
 
 def test_a_namespace_that_ends_takes_its_policies_with_it(shared_stage, limited):
