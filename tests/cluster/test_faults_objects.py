@@ -56,7 +56,7 @@ RIGHTS = {
 
 STUCK_S = 125.0
 """Pods are overdue after two minutes without progress."""
-RIVAL_PER_S, RIVAL_PER_S_AT_LEAST, HANDS = 50, 20, 3
+RIVAL_PER_S, RIVAL_PER_S_AT_LEAST, HANDS = 50, 10, 3
 """Writes a second that are meant, that a busy machine must leave of them, and connections that they come over."""
 CONTESTED_WITHIN_S = 120.0
 """A contest shows when two of our writes have been undone, and against so fast a rival few come through."""
