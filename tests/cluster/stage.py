@@ -77,10 +77,13 @@ class Subject:
         """Replicas that are asked for."""
         return int(self.ask("GET", self.deployment).body["spec"]["replicas"])
 
-    def grows_to(self, replicas: int, within_s: float = RESUMED_WITHIN_S) -> int:
-        """Wait until about so many are asked for: a load that still rose may have left it within the tolerance."""
+    def grows_to(self, replicas: int, within_s: float = RESUMED_WITHIN_S, most: int | None = None) -> int:
+        """Wait until about so many are asked for: a load that still rose may have left it within the tolerance.
+
+        `most`: more than that, of a policy that adds headroom to a load that has risen.
+        """
         least = math.ceil((replicas - 0.5) / (1 + TOLERANCE))
-        return int(wait_for(self.size, lambda seen: least <= seen <= replicas, within_s))
+        return int(wait_for(self.size, lambda seen: least <= seen <= (most or replicas), within_s))
 
     def status(self) -> dict[str, Any]:
         """Of the policy, as people read it."""

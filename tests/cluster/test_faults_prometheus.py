@@ -78,7 +78,7 @@ def nonsense(stage):
                 subject.says("ScalingActive", "True", "ValidMetricFound")
             known.needs(2 * SIZE)
             for subject in subjects.values():
-                subject.grows_to(2 * SIZE)
+                subject.grows_to(2 * SIZE, most=4 * SIZE)
             return told
 
 
@@ -164,7 +164,7 @@ def outages(stage):
             subject.says("ScalingActive", "True", "ValidMetricFound", RESUMED_WITHIN_S)
             subject.needs(SIZE)
         for subject in everybody:
-            subject.grows_to(SIZE)  # each one acts
+            subject.grows_to(SIZE, most=2 * SIZE)  # each one acts
         time.sleep(2 * INTERVAL_S)
         for each in lost.values():
             each.lose()
@@ -217,7 +217,7 @@ def goes_on(audience, manner, told):
     subject.needs(3 * SIZE)
     audience.find()
     subject.says("ScalingActive", "True", "ValidMetricFound", RESUMED_WITHIN_S)
-    subject.grows_to(3 * SIZE)
+    subject.grows_to(3 * SIZE, most=6 * SIZE)
     subject.says("Fallback", "False", "NotNeeded")
     told.at_last, told.events = subject.sizes(manner), subject.events()
 
