@@ -24,7 +24,10 @@ from tests.cluster.picture import draw
 from tests.cluster.scene import NEEDED, OPERATOR_USER, scene
 from tests.required import require
 
-LOW_RPS, HIGH_RPS = 100.0, 700.0
+LOW_RPS, HIGH_RPS = 100.0, 9.5 * TARGET_RPS
+MOST_NEEDED = 10
+"""Replicas at the peak; half a replica from either neighbour, as a scrape that is late reads some percent more."""
+
 RISEN_S, FALLS_S, FALLEN_S, END_S = 15, 35, 40, 200
 """A band is released two minutes after the last decision that asked for it, and no setting shortens that."""
 
@@ -58,9 +61,8 @@ def recording(played):
 
 def test_replicas_follow_a_peak_up_and_come_back(recording):
     followed = real(recording, OURS)
-    needed = HIGH_RPS / TARGET_RPS
     assert followed[0] == SETTING.first
-    assert needed <= followed.max() <= 2 * needed
+    assert MOST_NEEDED <= followed.max() <= 2 * MOST_NEEDED
     assert followed[:FALLEN_S].max() > 2 * followed[0]
     assert followed[-1] <= followed.max() / 2
     assert (np.diff(followed)[:FALLEN_S] >= 0).all()
@@ -84,7 +86,7 @@ def test_ready_replicas_can_serve_the_load_once_those_that_the_peak_asked_for_ha
 def test_the_operator_shows_in_its_metrics_what_it_does(recording):
     shown, asked = np.array(recording.desired, float), real(recording, OURS)
     assert (np.abs(shown - asked) == 0).mean() > 0.8  # a scrape is up to a second late
-    assert np.nanmax(np.array(recording.reference, float)) == HIGH_RPS / TARGET_RPS
+    assert np.nanmax(np.array(recording.reference, float)) == MOST_NEEDED
     assert np.array(recording.asked_rps, float).max() == pytest.approx(HIGH_RPS, rel=0.1)
 
 
