@@ -1,9 +1,11 @@
 """A program that runs beside a test: started and found ready, paused, killed, and stopped within a bound."""
 
+import gc
 import signal
 import socket
 import subprocess
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -82,6 +84,22 @@ def running(daemon: Daemon) -> Iterator[Daemon]:
         yield daemon
     finally:
         daemon.stop()
+
+
+@contextmanager
+def resumed(daemon: Daemon) -> Iterator[None]:
+    """It may be paused in between, and goes on at the end.
+
+    A connection that was given up waits up to 30 s for the other side's goodbye in TLS, and a loop that ends sooner
+    leaves it open, which is not ours to change: such are gone when this ends, and no later test is blamed for them.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        try:
+            yield
+        finally:
+            daemon.resume()
+            gc.collect()
 
 
 def free_ports(count: int) -> list[int]:

@@ -9,6 +9,7 @@ from kubernetes.aio.config import incluster_config
 
 from controller.cluster import api as api_module
 from controller.cluster.api import ApiError, ApiSettings, KubeApi
+from tests.cluster.daemon import resumed
 from tests.cluster.test_controlplane import DEPLOYMENT
 
 NAMESPACE = "/api/v1/namespaces/api-tests"
@@ -138,10 +139,8 @@ def test_a_server_that_hangs_costs_the_deadline_and_serves_again(space):
         space.api_server.resume()
         return answers, took_s, await api.get(NAMESPACE)
 
-    try:
+    with resumed(space.api_server):
         answers, took_s, after = asked(space.kubeconfig, calls, deadline_s=2.0, connect_deadline_s=1.0)
-    finally:
-        space.api_server.resume()
     assert {type(answer) for answer in answers} == {ApiError}
     assert {answer.code for answer in answers} == {None}
     assert took_s < 5

@@ -80,13 +80,20 @@ def stuck(stage):
 
 
 def fought_over(stage):
-    """Somebody else sets the size all the time, while our load needs more than that."""
+    """Somebody else sets the size all the time, while our load needs more than that; at first even while a write of
+    ours is on its way, which by chance alone would be rare."""
     namespace = stage.namespace("fought-over")
-    with stage.operator("fighter", f"--namespace={namespace}", "--lease-name=fighter"):
+    wishes = (f"--namespace={namespace}", "--lease-name=fighter")
+    with stage.door("fighter") as (door, through_it), stage.operator("fighter", *wishes, through_it):
         subject = stage.subject(namespace, "web", 3)
         subject.says("ScalingActive", "True", "ValidMetricFound", RESUMED_WITHIN_S)
+        write = door.hold("PATCH [^ ]*/deployments/web/scale")
         with rival(subject, (3, 4)) as fight:
             subject.needs(9)
+            assert write.came.wait(FOLLOWED_WITHIN_S)
+            before = len(fight.written)
+            wait_for(lambda: len(fight.written), lambda now: now > before + HANDS, INTERVAL_S)
+            write.let_through()
             message = subject.says("Conflict", "True", "Contested", CONTESTED_WITHIN_S)
             known_s = time.time()
             time.sleep(SEEN_WITHIN_S)

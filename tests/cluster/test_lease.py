@@ -10,6 +10,7 @@ import pytest
 
 from controller.cluster.api import ApiSettings, KubeApi
 from controller.cluster.lease import Lease, LeaseSettings
+from tests.cluster.daemon import resumed
 
 DURATION_S = 1.5
 WITHIN_S = 30.0
@@ -105,10 +106,8 @@ def test_it_lapses_while_the_api_server_hangs_and_is_taken_again_after(cluster):
             await until(a.lease.held)
             assert a.lease.problem == ""
 
-    try:
+    with resumed(cluster.api_server):
         asyncio.run(run())
-    finally:
-        cluster.api_server.resume()
 
 
 def test_edits_and_a_deletion_are_survived(cluster):
