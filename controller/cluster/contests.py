@@ -1,7 +1,7 @@
-"""Who undoes our writes: a GitOps controller that resets spec.replicas, say, as managedFields tell.
+"""Who undoes or forestalls our writes: a GitOps controller that resets spec.replicas, say, as managedFields tell.
 
-Owns the history of our writes to each target, and when it amounts to a contest. `workloads.py` tells of our writes and
-of each look; who else scales a target by an object of its own is left to `rivals.py`.
+Owns the history of our writes to each target, and when it amounts to a contest. `workloads.py` tells of our writes,
+done or not, and of each look; who else scales a target by an object of its own is left to `rivals.py`.
 """
 
 import math
@@ -23,18 +23,29 @@ CONTESTED_S = 600.0
 GitOps controller (Argo CD looks every three minutes), and short enough for a person to wait for."""
 
 MOST_UNDONE = 2
-"""Undone writes that make a contest; a single `kubectl scale` is a person's wish, and the next decision's start."""
+"""Writes undone or forestalled that make a contest; one `kubectl scale` is a person's wish, and the next decision's
+start."""
 
 STUBBORN_S, MOST_STUBBORN = 6 * 3600.0, 3
 """So many times the same size by the same manager within this make one, too: Flux looks every ten minutes, or every
 hour. We then keep off for twice as long as its last two were apart (chosen)."""
 
+BEFORE_ALL = "0"
+"""A resourceVersion that any other is newer than."""
+
 Key = tuple[str, TargetRef]
 """Namespace and target."""
 
 
+class _Ours(NamedTuple):
+    """A size that we set, or that somebody else's kept us from setting."""
+
+    replicas: int
+    resource_version: str
+
+
 class _Undone(NamedTuple):
-    """A write of ours that somebody undid."""
+    """A size of ours that somebody else's took the place of."""
 
     at_s: float
     by: str
@@ -45,8 +56,8 @@ class _Undone(NamedTuple):
 class _Contest:
     """The history of our writes to one target."""
 
-    ours: Workload | None = None
-    """Our latest write, until it is undone."""
+    ours: _Ours | None = None
+    """Our latest, until it is undone."""
     undone: tuple[_Undone, ...] = ()
     """The latest ones that were."""
     until_s: float = 0.0
@@ -71,7 +82,7 @@ class _Contest:
         by, times = self.found[-1].by, len(self.found)
         who = shown(by) if by else "somebody"
         minutes = math.ceil(max(CONTESTED_S, self.found[-1].at_s - self.found[0].at_s) / 60)
-        return f"{who} undid {times} of our writes to spec.replicas of {scaled} within {minutes} minutes"
+        return f"{who} set spec.replicas of {scaled} against our writes {times} times within {minutes} minutes"
 
 
 class Contests:
@@ -82,7 +93,12 @@ class Contests:
 
     def note_write(self, key: Key, written: Workload) -> None:
         """Remember what we made of a target."""
-        self._of.setdefault(key, _Contest()).ours = written
+        self._of.setdefault(key, _Contest()).ours = _Ours(written.replicas, written.resource_version)
+
+    def note_forestalled(self, key: Key, replicas: int) -> None:
+        """Remember what we were about to make of a target when its size changed since the decision; whose doing that
+        was, the next look tells."""
+        self._of.setdefault(key, _Contest()).ours = _Ours(replicas, BEFORE_ALL)
 
     def note_lost_write(self, key: Key) -> None:
         """Take in that we do not know what we made of a target: no answer came."""

@@ -287,6 +287,7 @@ class ClusterWorkloads(ReadOnlyWorkloads):
         if known.uid != seen.uid:
             raise _WithheldError(_made_again(key))
         if known.replicas != seen.replicas:
+            self._rivals.contests.note_forestalled(key, replicas)
             raise _WithheldError(_changed(key, seen.replicas, known.replicas))
         now = self._as_scale(target, known, now_s)
         if now.rival is not None:

@@ -59,7 +59,8 @@ STUCK_S = 125.0
 RIVAL_PER_S, RIVAL_PER_S_AT_LEAST, HANDS = 50, 10, 3
 """Writes a second that are meant, that a busy machine must leave of them, and connections that they come over."""
 CONTESTED_WITHIN_S = 120.0
-"""A contest shows when two of our writes have been undone, and against so fast a rival few come through."""
+"""A contest shows when two of our writes have been undone or forestalled: within a few decisions, some time on a busy
+machine."""
 
 
 def stuck(stage):

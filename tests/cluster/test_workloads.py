@@ -301,7 +301,7 @@ def test_who_undoes_our_writes_is_known_by_name_and_let_be(shop):
 
     scale = scene.run(use)
     assert scale.holds == (Reason.CONFLICT,)
-    assert '"argocd-controller" undid 2 of our writes' in scale.rival.message
+    assert '"argocd-controller" set spec.replicas of Deployment' in scale.rival.message
 
 
 def test_start_up_is_measured_on_the_pods_that_are_there(shop):

@@ -41,7 +41,7 @@ def test_somebody_who_undoes_two_of_our_writes_is_left_alone_for_ten_minutes():
     assert scene.seen(15, 5, "argocd-controller") is None
     scene.we_write(8)
     assert scene.seen(30, 5, "argocd-controller") == "Contested"
-    message = '"argocd-controller" undid 2 of our writes to spec.replicas of Deployment web within 10 minutes'
+    message = '"argocd-controller" set spec.replicas of Deployment web against our writes 2 times within 10 minutes'
     assert scene.said(30) == message
     assert scene.seen(30 + CONTESTED_S - 1, 5, "argocd-controller") == "Contested"
     assert scene.seen(30 + CONTESTED_S, 5, "argocd-controller") is None
@@ -87,9 +87,24 @@ def test_a_rival_without_a_name_is_somebody_and_a_forgotten_target_has_none():
     for now_s in (15, 30):
         scene.we_write(8)
         scene.seen(now_s, 5)
-    assert str(scene.said(30)).startswith("somebody undid 2")
+    assert str(scene.said(30)).startswith("somebody set spec.replicas")
     scene.contests.forget(KEY)
     assert scene.said(30) is None
+
+
+def test_who_is_always_faster_than_our_writes_contests_them_too():
+    scene = Scene()
+    for now_s, size in ((15, 3), (30, 4)):
+        scene.contests.note_forestalled(KEY, 8)
+        scene.seen(now_s, size, "loop")
+    assert str(scene.said(30)).startswith('"loop" set spec.replicas of Deployment web against our writes 2 times')
+
+
+def test_who_forestalls_us_with_the_size_that_we_wanted_contests_nothing():
+    scene = Scene()
+    for now_s in (15, 30):
+        scene.contests.note_forestalled(KEY, 8)
+        assert scene.seen(now_s, 8, "kubectl") is None
 
 
 def test_after_an_answer_that_was_lost_nobody_knows_what_would_be_undone():
@@ -113,7 +128,7 @@ def rounds(scene, every_s, manager, sizes):
 def test_who_sets_the_same_size_again_and_again_contests_it_though_rarely():
     scene = Scene()
     assert rounds(scene, 605.0, "kustomize-controller", [5, 5, 5]) == [None, None, "Contested"]
-    message = '"kustomize-controller" undid 3 of our writes to spec.replicas of Deployment web within 21 minutes'
+    message = '"kustomize-controller" set spec.replicas of Deployment web against our writes 3 times within 21 minutes'
     assert scene.said(1815.0) == message
     assert scene.said(1815.0 + 2 * 605.0 - 1) == message
     assert scene.said(1815.0 + 2 * 605.0) is None

@@ -261,6 +261,18 @@ def test_the_size_that_stood_in_the_way_is_the_next_decisions_start():
     assert scene.read() == Scale(4, 3)
 
 
+def test_who_is_always_faster_than_our_writes_is_named():
+    scene = Scene(a_deployment(replicas=3, version="100"))
+    scene.api.will(f"PATCH {SCALE}", an_error(409))
+    for now_s, size, version in ((0.0, 4, "105"), (15.0, 3, "110")):
+        scene.api.will(SCALE, a_scale(size, version))
+        assert scene.write(8, now_s).reason == "ChangedMeanwhile"
+        scene.tell(a_deployment(replicas=size, version=version, managers=[("loop", "2026-11-23T12:00:00Z")]))
+    scale = scene.read(30.0)
+    assert scale.rival.reason == "Contested"
+    assert '"loop"' in scale.rival.message
+
+
 def test_a_version_that_keeps_moving_is_not_chased():
     scene = Scene(a_deployment())
     scene.api.will(f"PATCH {SCALE}", an_error(409))
