@@ -195,11 +195,23 @@ async def _load(settings: ApiSettings, configuration: Configuration) -> str:
     try:
         async with asyncio.timeout(settings.deadline_s):
             await _read(path, settings.context, configuration)
+            names_somebody = await _names_somebody(configuration)
     except TimeoutError:
         raise InputError(f"{source}: no credentials within {settings.deadline_s:g} s") from None
     except Exception as error:  # the client raises whatever comes up in a malformed file, with its lines in the message
         raise InputError(f"{source}: cannot be used: {_cause(error)}") from None
+    if not names_somebody:
+        raise InputError(f"{source}: it has no token, password or certificate, or the token's file is empty")
     return source
+
+
+async def _names_somebody(configuration: Configuration) -> bool:
+    """Whether who asks with it is somebody. Whoever is nobody is refused with 403, and no 403 makes a client log in
+    again; yet a token's file is empty for a moment while it is written. Without TLS a proxy says who we are, as
+    `kubectl proxy` does."""
+    value = await configuration.get_api_key_with_prefix("BearerToken")
+    secret = (value or "").partition(" ")[2].strip()
+    return bool(secret or configuration.cert_file) or not configuration.host.startswith("https:")
 
 
 async def _read(path: str | None, context: str | None, configuration: Configuration) -> None:

@@ -9,6 +9,7 @@ import pytest
 from controller.cluster.api_access import ApiSettings
 from controller.operator.watch import Watch, Watched
 from tests.cluster.controlplane import control_plane
+from tests.cluster.stage import RBAC, a_binding, with_token
 from tests.cluster.test_crd import named, place, wait_until_served
 from tests.controller.crd.test_schema import DEFINITION
 
@@ -41,10 +42,10 @@ class Told:
             await asyncio.sleep(0.1)
 
 
-def watching(cluster, story):
+def watching(cluster, story, kubeconfig=None):
     async def work():
         told = Told()
-        access = ApiSettings(kubeconfig=Path(cluster.kubeconfig))
+        access = ApiSettings(kubeconfig=kubeconfig or Path(cluster.kubeconfig))
         watch = Watch([Watched("forescale.dev", "v1alpha1", "scalingpolicies", told.note)], access)
         watch.start()
         try:
@@ -91,6 +92,23 @@ def test_begun_anew_it_lists_everything_again(own_cluster):
         await told.until("twice", None)
 
     watching(own_cluster, story)
+
+
+def test_a_token_that_is_still_being_written_is_waited_for(own_cluster, tmp_path):
+    cluster, accounts = own_cluster, "/api/v1/namespaces/shop/serviceaccounts"
+    assert cluster.request("POST", accounts, {"metadata": {"name": "me"}}).code == 201
+    binding = a_binding("me", [("User", "system:serviceaccount:shop:me")], "cluster-admin")
+    assert cluster.request("POST", f"{RBAC}/clusterrolebindings", binding).code == 201
+    granted = cluster.request("POST", f"{accounts}/me/token", {"spec": {}}).body["status"]["token"]
+    make(cluster, "awaited")
+    (tmp_path / "token").write_text("")
+
+    async def story(told, watch):
+        await asyncio.sleep(3)
+        (tmp_path / "token").write_text(granted)
+        await told.until("awaited", None, within_s=10.0)
+
+    watching(cluster, story, with_token(cluster.kubeconfig, tmp_path / "token", tmp_path / "kubeconfig"))
 
 
 def test_nothing_is_written_on_what_is_watched(own_cluster):

@@ -36,6 +36,13 @@ def with_user(file, user):
     file.write_text(json.dumps(content))
 
 
+def with_nobody(file, user, token=""):
+    """Over TLS a user without a secret."""
+    file.with_name("token").write_text(token)
+    with_user(file, user)
+    file.write_text(file.read_text().replace("http://", "https://"))
+
+
 @pytest.fixture
 def pod(tmp_path, monkeypatch):
     """The files and variables of a pod with a service account."""
@@ -118,6 +125,13 @@ def test_another_client_gets_the_token_of_a_service_account_alone(pod):
             None,
             "cannot be used",
             id="half-a-user",
+        ),
+        pytest.param(lambda file: with_nobody(file, {}), None, "no token, password or certificate", id="nobody"),
+        pytest.param(
+            lambda file: with_nobody(file, {"tokenFile": "token"}, "\n"),
+            None,
+            "token's file is empty",
+            id="no-token-yet",
         ),
         pytest.param(
             lambda file: file.write_text(file.read_text().replace("http://", "https://")),
