@@ -25,7 +25,7 @@ from typing import Any
 import aiohttp
 import kopf
 
-from controller.cluster.api import Watcher
+from controller.cluster.api import LOGIN_EVERY_S, Watcher
 from controller.cluster.api_access import ApiSettings, configuration_of, token_of
 from controller.cluster.api_answer import connection_failure
 from controller.cluster.api_path import resource_of
@@ -62,10 +62,6 @@ rule)."""
 WATCH_EVERY_S = 1.0
 """Between two beginnings of a watch of one place. Chosen: a stream lasts minutes as a rule, and a faulty proxy that
 closes each at once would be asked a thousand times a second."""
-
-LOGIN_EVERY_S = 2.0
-"""Between two tries to read credentials that could not be used (chosen, as for all other requests; kopf would wait a
-minute)."""
 
 LOGIN_LASTS = datetime.timedelta(minutes=10)
 """A service account's token is read again after this; Kubernetes renews it within the hour."""
@@ -191,7 +187,7 @@ class Watch:
 
     def _registry(self) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()
-        kopf.on.login(registry=registry, backoff=LOGIN_EVERY_S)(self._log_in)
+        kopf.on.login(registry=registry, backoff=LOGIN_EVERY_S)(self._log_in)  # by itself it would wait a minute
         for kind in self._watched:
             kopf.on.event(kind.group, kind.version, kind.plural, registry=registry)(self._handler(kind.note))
         return registry
