@@ -36,11 +36,15 @@ def with_user(file, user):
     file.write_text(json.dumps(content))
 
 
+def over_tls(file):
+    file.write_text(file.read_text().replace("http://", "https://"))
+
+
 def with_nobody(file, user, token=""):
     """Over TLS a user without a secret."""
     file.with_name("token").write_text(token)
     with_user(file, user)
-    file.write_text(file.read_text().replace("http://", "https://"))
+    over_tls(file)
 
 
 @pytest.fixture
@@ -133,12 +137,7 @@ def test_another_client_gets_the_token_of_a_service_account_alone(pod):
             "token's file is empty",
             id="no-token-yet",
         ),
-        pytest.param(
-            lambda file: file.write_text(file.read_text().replace("http://", "https://")),
-            None,
-            None,
-            id="the-system-is-trusted-where-no-authority-is-named",
-        ),
+        pytest.param(over_tls, None, None, id="the-system-is-trusted-where-no-authority-is-named"),
     ],
 )
 def test_a_kubeconfig_that_cannot_be_used_is_named_without_its_content(tmp_path, spoil, context, words):
