@@ -35,21 +35,25 @@ from tests.cluster.stage import (
     stage,
     with_token,
 )
-from tests.cluster.test_faults_webhook import WEBHOOKS, a_webhook
+from tests.cluster.test_faults_webhook import a_webhook
 from tests.required import require
 
 pytestmark = pytest.mark.slow
 
 HOG = "hog"
+HOGGED = "/api/v1/namespaces/hogged"
 ACCOUNT = f"system:serviceaccount:{SYSTEM}:forescale"
 ACCOUNTS = f"/api/v1/namespaces/{SYSTEM}/serviceaccounts"
 LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM}/leases/forescale"
 CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/scalingpolicies.forescale.dev"
 FLOW = "/apis/flowcontrol.apiserver.k8s.io/v1"
+MUTATING_WEBHOOKS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
 
 LEASE_S, RENEW_DEADLINE_S = 15.0, 10.0
 AWAY_S = 12.0
 """Longer than a leader believes in its Lease."""
+LONGEST_REQUEST_S = 60.0
+"""The API server's own limit of a request."""
 MOST_TRIES = 5
 """Of one call that is told when to come back."""
 DEADLINE_S, OTHERS_S = 10.0, 5.0
@@ -228,9 +232,10 @@ def crowded(cluster, verb="*", resource="*"):
     with (
         made(cluster, f"{FLOW}/prioritylevelconfigurations", "no-room", {"spec": level}),
         made(cluster, f"{FLOW}/flowschemas", "no-room", {"spec": flow}),
-        hogged(cluster),
     ):
-        yield
+        wait_for(lambda: is_in_force(cluster, f"{FLOW}/flowschemas/no-room"), bool)
+        with hogged(cluster):
+            yield
 
 
 def a_rule(user, verb, resource):
@@ -239,30 +244,43 @@ def a_rule(user, verb, resource):
     return {"subjects": [{"kind": "User", "user": {"name": user}}], "resourceRules": [asked]}
 
 
+def is_in_force(cluster, flow):
+    """Whether the API server has taken a FlowSchema up: it says so of one that has its priority level."""
+    conditions = cluster.request("GET", flow).body["status"].get("conditions", ())
+    return {each["type"]: each["status"] for each in conditions}.get("Dangling") == "False"
+
+
 @contextmanager
 def hogged(cluster):
-    """A user whose writes wait for a webhook that says nothing, and take the room of their priority level meanwhile."""
+    """A user whose only write waits for webhooks that say nothing, and takes the room of its priority level meanwhile.
+
+    They are asked one after the other, and each is given up after the ten seconds that a TLS handshake may take. So the
+    room is never free for as much as a moment within the minute that a request may take.
+    """
     over = threading.Event()
     tls = as_user(cluster.certificates, f"/O={GROUP}/CN={HOG}")
 
-    def hog(name):
+    def hog():
         while not over.is_set():
-            body = {"metadata": {"generateName": name}}
-            if ask(cluster.port, tls, "POST", "/api/v1/namespaces/hogged/configmaps", body).code == 429:
+            body = {"metadata": {"generateName": "hog-"}}
+            if ask(cluster.port, tls, "POST", f"{HOGGED}/secrets", body, timeout_s=LONGEST_REQUEST_S + 5).code == 429:
                 over.wait(1.0)  # who hammers makes the API server ask everybody for more patience
 
     cluster.request("POST", "/api/v1/namespaces", {"metadata": {"name": "hogged"}})
-    with socket.create_server(("127.0.0.1", 0)) as mute, ThreadPoolExecutor(2) as pool:
-        hook = a_webhook("hog", "", "v1", "configmaps", "hogged", mute.getsockname()[1]) | {"failurePolicy": "Ignore"}
-        with made(cluster, WEBHOOKS, "hog", {"webhooks": [hook]}):
+    with socket.create_server(("127.0.0.1", 0)) as mute, ThreadPoolExecutor(1) as pool:
+        mute.settimeout(SEEN_WITHIN_S)
+        port = mute.getsockname()[1]
+        hooks = [a_webhook(f"hog-{number}", "", "v1", "secrets", "hogged", port) for number in range(6)]
+        hooks = [hook | {"failurePolicy": "Ignore"} for hook in hooks]
+        with made(cluster, MUTATING_WEBHOOKS, "hog", {"webhooks": hooks}):
+            hogs = pool.submit(hog)
             try:
-                hogs = [pool.submit(hog, name) for name in ("first-", "second-")]
-                yield
+                with mute.accept()[0]:
+                    yield
             finally:
                 over.set()
-                mute.close()  # they are through at once
-        for each in hogs:
-            each.result()
+                mute.close()  # it is through at once
+        hogs.result()
 
 
 def refusals(cluster, since_s):

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
+from statistics import quantiles
 
 import pytest
 
@@ -37,7 +38,7 @@ OUTAGES = {"kill": "refused", "pause": "within 4 s", "refuse": "refused"}
 OUTLASTS_S = 30.0
 """An outage goes on for so long after one who knows the load has given replicas back: six intervals."""
 LATE_S = 2.0
-"""A decision whose source answers may be so late while others wait: the loop has some patience with them."""
+"""Nine of ten looks find a decision whose source answers no older than an interval and this, while others wait."""
 
 
 @dataclass
@@ -52,8 +53,8 @@ class Told:
     """By manner, when answers were right again."""
     known: list[int] = field(default_factory=list)
     """Those of the one whose answers were always right."""
-    oldest_s: float = 0.0
-    """Its oldest decision meanwhile."""
+    ages_s: list[float] = field(default_factory=list)
+    """How old its last decision was at every look meanwhile."""
 
 
 def nonsense(stage):
@@ -101,7 +102,7 @@ def take_notes(told, operator, known, subjects):
         told.said[manner] = subject.says("ScalingActive", "False", "FailedGetExternalMetric")
     give_up_s = time.monotonic() + RELEASED_WITHIN_S
     while known.size() == SIZE and time.monotonic() < give_up_s:
-        told.oldest_s = max(told.oldest_s, measured(operator, age))
+        told.ages_s.append(measured(operator, age))
         time.sleep(0.2)
     told.known = known.sizes("nonsense")
     for number, (manner, subject) in enumerate(subjects.items()):
@@ -114,7 +115,8 @@ def take_notes(told, operator, known, subjects):
 def test_nothing_is_removed_on_nonsense_and_whose_answers_are_right_does_not_wait(shared_stage):
     told = shared_stage.told(nonsense)
     assert removals(told.known) >= 1  # whoever knows the load gives replicas back
-    assert told.oldest_s < INTERVAL_S + LATE_S
+    # not the oldest: a busy machine holds up one or the other; who waits for the hanging ones is late most of the time
+    assert quantiles(told.ages_s, n=10)[-1] < INTERVAL_S + LATE_S
     assert {manner for manner, sizes in told.sizes.items() if removals(sizes)} == set()
     fixed = list(MANNERS[2::3])
     assert {manner for manner, sizes in told.sizes.items() if sizes == [SIZE, SIZE + 1]} == set(fixed)
