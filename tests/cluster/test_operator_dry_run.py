@@ -6,14 +6,14 @@ from tests.cluster.audit import WRITES, sizes, writes
 from tests.cluster.daemon import running
 from tests.cluster.load_exporter import steady
 from tests.cluster.scene import NEEDED, POLICIES, Wishes, operator, scene, wait_for
-from tests.cluster.stage import a_policy, a_spec, measured, page_of
+from tests.cluster.stage import a_policy, a_spec, about, measured, page_of
 from tests.required import require
 
 DRY, ACTING = "rehearsal", "acting"
-SIZE, PEAK = 2, 10
-"""What the load needs at first, and at its peak; a load of half a replica less, so that no noise asks for more."""
+SIZE, PEAK, LAST = 2, 10, 16
+"""What the load needs at first, at its peak, and in the end; a load of half a replica less, see `about`."""
 
-NOTICED_WITHIN_S = 6.0
+NOTICED_WITHIN_S = 8.0
 """A dry-run looks every 2 to 4.4 s who holds the Lease of those who act; what it writes may be on its way."""
 
 OWN = {"leases", "scalingpolicies/status", "events", "selfsubjectaccessreviews"}
@@ -65,12 +65,12 @@ def waits_for_reason(stage, reason):
 def test_status_and_metrics_show_what_would_have_happened(stage, dry):
     assert "simulated twin" in waits_for_reason(stage, "DryRun")
     stage.load.set(["web"], 70 * (PEAK - 0.5))
-    sizes_seen = wait_for(lambda: twin_of(dry), lambda seen: seen[0] == PEAK)
-    assert sizes_seen[1] < PEAK  # its pods take 20 s
+    sizes_seen = wait_for(lambda: twin_of(dry), lambda seen: seen[0] in about(PEAK))
+    assert sizes_seen[1] < sizes_seen[0]  # its pods take 20 s
     wait_for(lambda: measured(dry, "forescale_dry_run_bad_ratio"), lambda seen: seen > 0)
-    wait_for(lambda: twin_of(dry), lambda seen: seen == (PEAK, PEAK), within_s=90)
-    wait_for(lambda: status_of(stage).get("desiredReplicas"), lambda seen: seen == PEAK)
-    assert status_of(stage)["currentReplicas"] == PEAK
+    size, _ = wait_for(lambda: twin_of(dry), lambda seen: seen[0] == seen[1] in about(PEAK), within_s=90)
+    wait_for(lambda: status_of(stage).get("desiredReplicas"), lambda seen: seen == size)
+    assert status_of(stage)["currentReplicas"] == size
     events = stage.cluster.request("GET", "/api/v1/namespaces/default/events").body["items"]
     about = {event["reason"] for event in events if event["involvedObject"]["kind"] == "ScalingPolicy"}
     assert "WouldScale" in about
@@ -88,14 +88,15 @@ def test_nothing_happened(stage, dry):
 def test_beside_an_operator_that_acts_a_dry_run_tells_nothing_until_that_one_has_gone(stage, dry):
     with running(operator(stage, name=ACTING)):
         assert "decided" in waits_for_reason(stage, "Served")
-        wait_for(lambda: stage.replicas("web")[0], lambda seen: seen == PEAK)
-        stage.load.set(["web"], 70 * (PEAK + 2 - 0.5))
-        wait_for(lambda: measured(dry, "forescale_dry_run_replicas"), lambda seen: seen == PEAK + 2)
-        wait_for(lambda: stage.replicas("web")[0], lambda seen: seen == PEAK + 2)
+        wait_for(lambda: stage.replicas("web")[0], lambda seen: seen in about(PEAK))
+        stage.load.set(["web"], 70 * (LAST - 0.5))
+        wait_for(lambda: measured(dry, "forescale_dry_run_replicas"), lambda seen: seen in about(LAST))
+        size, _ = wait_for(lambda: stage.replicas("web"), lambda seen: seen[0] in about(LAST))
+        wait_for(lambda: status_of(stage)["currentReplicas"], lambda seen: seen == size)
         told = writes(stage.cluster, "scalingpolicies/status")
         noticed_s = next(write.asked_s for write in told if write.user == ACTING) + NOTICED_WITHIN_S
         assert {write.user for write in told if write.asked_s > noticed_s} == {ACTING}
-    assert sizes(SIZE, writes(stage.cluster))[-1] == PEAK + 2
+    assert sizes(SIZE, writes(stage.cluster))[-1] == size
     waits_for_reason(stage, "DryRun")
     assert measured(dry, "forescale_leader") == 1
     assert writes(stage.cluster, users=[DRY]) == []

@@ -261,7 +261,7 @@ def test_a_slow_answer_ends_at_the_deadline(talk):
     began = time.monotonic()
     answer = ask_raw(talk, deadline_s=0.2)
     assert message_of(answer) == "no answer from Prometheus within 0.2 s"
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 3.0
 
 
 def test_waiting_for_a_free_connection_counts_towards_the_deadline():
@@ -271,7 +271,7 @@ def test_waiting_for_a_free_connection_counts_towards_the_deadline():
 
     began = time.monotonic()
     assert {message_of(answer) for answer in asyncio.run(run())} == {"no answer from Prometheus within 0.2 s"}
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 3.0
 
 
 def saying(*pieces, then_reset=False):
