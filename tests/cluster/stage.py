@@ -115,8 +115,8 @@ class Subject:
     def events(self) -> list[str]:
         """Reasons of the events about the policy."""
         listed = self.ask("GET", f"/api/v1/namespaces/{self.namespace}/events").body["items"]
-        about = [each for each in listed if each["involvedObject"].get("kind") == "ScalingPolicy"]
-        return [each["reason"] for each in about if each["involvedObject"]["name"] == self.name]
+        of_policies = [each for each in listed if each["involvedObject"].get("kind") == "ScalingPolicy"]
+        return [each["reason"] for each in of_policies if each["involvedObject"]["name"] == self.name]
 
     def written(self, *users: str, since_s: float = 0.0) -> list[Write]:
         """Writes to its scale, by the audit log."""

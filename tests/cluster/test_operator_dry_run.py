@@ -72,9 +72,9 @@ def test_status_and_metrics_show_what_would_have_happened(stage, dry):
     wait_for(lambda: status_of(stage).get("desiredReplicas"), lambda seen: seen == size)
     assert status_of(stage)["currentReplicas"] == size
     events = stage.cluster.request("GET", "/api/v1/namespaces/default/events").body["items"]
-    about = {event["reason"] for event in events if event["involvedObject"]["kind"] == "ScalingPolicy"}
-    assert "WouldScale" in about
-    assert "Scaled" not in about
+    reasons = {event["reason"] for event in events if event["involvedObject"]["kind"] == "ScalingPolicy"}
+    assert "WouldScale" in reasons
+    assert "Scaled" not in reasons
 
 
 def test_nothing_happened(stage, dry):

@@ -150,7 +150,7 @@ def read(scene: Scene, query: str, stale_after_s: float = 120.0) -> Reading:
 
 
 def about_50(reading: Reading) -> bool:
-    return isinstance(reading, Value) and 40 < reading.value < 60
+    return isinstance(reading, Value) and 30 < reading.value < 80
 
 
 def test_a_rate_is_read(scene):
