@@ -213,6 +213,23 @@ def test_a_tick_that_ends_late_lets_nothing_go_that_a_later_one_has_in_hand(monk
     assert (len(stage.decisions("slow")), len(stage.decisions("web"))) == (1, 2)
 
 
+def test_who_shares_a_tick_with_one_that_hangs_is_told_without_it():
+    async def story(stage):
+        stage.loop._group_of = lambda target: "one"
+        stage.world.slow = {"hangs"}
+        for name in ("hangs", "web"):
+            stage.add(name)
+        stage.world.now_s += INTERVAL_S
+        running = asyncio.create_task(stage.loop.run(asyncio.Event()))
+        async with asyncio.timeout(5.0):
+            while not stage.reported:
+                await asyncio.sleep(0.01)
+        running.cancel()
+
+    stage = play(story)
+    assert (len(stage.decisions("hangs")), len(stage.decisions())) == (0, 1)
+
+
 def test_a_tick_is_measured_once_from_its_beginning_to_its_last_outcome(monkeypatch):
     monkeypatch.setattr("controller.reconcile.DECIDED_AT_ONCE", 2)
 
