@@ -67,6 +67,7 @@ HUNG_S = 40.0
 GROWTH = (6, 9, 12, 16, 22, 30, 41, 56, 76)
 """Sizes that are too far from each other for the HPA's tolerance, whatever the load of one is answered with."""
 LAST = 96
+"""What is needed in the end: more than the last of these may be answered with."""
 
 
 class Ground:
@@ -275,14 +276,14 @@ def hogged(cluster):
         hooks = [a_webhook(f"hog-{number}", "", "v1", "secrets", "hogged", port) for number in range(6)]
         hooks = [hook | {"failurePolicy": "Ignore"} for hook in hooks]
         with made(cluster, MUTATING_WEBHOOKS, "hog", {"webhooks": hooks}):
-            hogs = pool.submit(hog)
+            hogging = pool.submit(hog)
             try:
                 with mute.accept()[0]:
                     yield
             finally:
                 over.set()
                 mute.close()  # it is through at once
-        hogs.result()
+        hogging.result()
 
 
 def refusals(cluster, since_s):
