@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from forescale.dry_run import dry_run
+from forescale.dry_run_command import dry_run
 from forescale.evaluate import evaluate
 from forescale.operator import operator
 from forescale.train import export, train

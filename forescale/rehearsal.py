@@ -1,6 +1,6 @@
 """A dry-run from end to end: each workload driven and watched, then tables, reports and JSON.
 
-What a run is, `controller.dryrun.rehearsal` owns; which options there are, `forescale.dry_run`.
+What a run is, `controller.dryrun.rehearsal` owns; which options there are, `forescale.dry_run_command`.
 """
 
 import importlib.resources
