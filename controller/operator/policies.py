@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from controller.crd.resource import PolicyResource, parse_policy
+from controller.crd.status import fitting
 from controller.operator.off_limits import OffLimits
 from controller.ports import Target
+from controller.shared_texts import SharedTexts
 from scaling.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -176,25 +178,21 @@ def _same_load(before: PolicyResource, after: PolicyResource) -> bool:
     )
 
 
+_TEXTS = SharedTexts()
+
+
 def _status(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    status = body.get("status")
-    return _shared(status) if isinstance(status, Mapping) else {}
-
-
-MOST_TEXTS = 10_000
-_TEXTS: dict[str, str] = {}
-"""Texts of statuses, each once. Not `sys.intern`: what that takes in, some versions of Python keep for ever."""
+    """What of a status fits its schema: no more can be the operator's, and anybody may have written the rest."""
+    return {name: _shared(value) for name, value in fitting(body.get("status")).items()}
 
 
 def _shared(part: Any) -> Any:
     """The same with equal texts kept once: of thousands of statuses most say the same, each in words of its own."""
     match part:
         case str():
-            if len(_TEXTS) >= MOST_TEXTS:
-                _TEXTS.clear()
-            return _TEXTS.setdefault(part, part)
+            return _TEXTS.share(part)
         case Mapping():
-            return {_shared(name): _shared(value) for name, value in part.items()}
+            return {name: _shared(value) for name, value in part.items()}
         case list():
             return [_shared(each) for each in part]
     return part

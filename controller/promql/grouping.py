@@ -16,12 +16,15 @@ A row then is what the query of its names would have answered: within it are the
 match one to one, as their labels are the same. Whatever is not surely of this form is asked by itself.
 """
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from controller.promql.matchers import Finder, Matcher
 from controller.promql.sums import Sums, sums_of
+from controller.shared_texts import SharedTexts
+
+TEXTS = SharedTexts()
+"""Keys and pieces, which all queries of a form have in common."""
 
 Row = tuple[str, ...]
 """Values of the labels that tell a shared query's answers apart."""
@@ -100,8 +103,8 @@ def _shape(sums: Sums, own: dict[Finder, str]) -> Shape:
         else:
             pieces[-1] += part.text if isinstance(part, Matcher) else part
     key = _filled(pieces, places, [finder.form for finder in finders], Split())
-    between = tuple(sys.intern(piece) for piece in pieces)
-    return Shape(sys.intern(key), finders, tuple(own.values()), between, tuple(places), len(sums.selectors))
+    between = tuple(map(TEXTS.share, pieces))
+    return Shape(TEXTS.share(key), finders, tuple(own.values()), between, tuple(places), len(sums.selectors))
 
 
 def _split_by(finders: Sequence[Finder]) -> Split:

@@ -13,11 +13,13 @@ is found by several names thus tells which of them found it, and no other would 
 """
 
 import re
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from controller.promql.syntax import STRING, quoted
+from controller.shared_texts import SharedTexts
+
+ENDINGS = SharedTexts()
 
 AGE_LABEL = "selector"
 """Label by which an age query numbers its answers."""
@@ -101,7 +103,7 @@ def _matcher(label: str, operator: str, string: str) -> Matcher:
     divided = WITH_ENDING.fullmatch(value) if operator == "=~" else None
     if divided is None:
         return Matcher(label, written)
-    return Matcher(label, written, Finder(label, sys.intern(divided[2])), divided[1].replace(r"\.", "."))
+    return Matcher(label, written, Finder(label, ENDINGS.share(divided[2])), divided[1].replace(r"\.", "."))
 
 
 def _value(string: str) -> str | None:

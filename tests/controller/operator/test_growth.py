@@ -22,6 +22,7 @@ from controller.operator.operator import Operator
 from controller.operator.settings import OperatorSettings
 from controller.prometheus.access import PrometheusSettings
 from controller.prometheus.metrics import PrometheusMetrics
+from controller.promql import grouping, matchers
 from scaling.observation import Value
 from tests.controller.cluster.workload_bodies import APPS, a_deployment, a_scale
 
@@ -220,7 +221,8 @@ def counted(part: object) -> dict[str, int]:
 
 def traced_bytes() -> int:
     """What Python keeps, garbage aside, and aside from texts that are kept up to a bound whatever comes."""
-    policies._TEXTS.clear()
+    for texts in (policies._TEXTS, grouping.TEXTS, matchers.ENDINGS):
+        texts.clear()
     gc.collect()
     return tracemalloc.get_traced_memory()[0]
 

@@ -21,6 +21,17 @@ def a_body(uid="u1", generation=1, **spec):
     }
 
 
+def a_ready(message):
+    return {
+        "type": "Ready",
+        "status": "True",
+        "observedGeneration": 1,
+        "lastTransitionTime": "2026-12-01T08:00:00Z",
+        "reason": "Served",
+        "message": message,
+    }
+
+
 class Listening(Policies):
     """Notes what it tells."""
 
@@ -57,12 +68,20 @@ def test_our_own_status_writes_change_nothing(policies):
 
 
 def test_statuses_that_say_the_same_share_their_words(policies):
-    said = '{"conditions": [{"type": "Ready", "message": "all is well"}]}'
+    ready = a_ready("all is well")
+    said = json.dumps({"conditions": [ready]})
     for uid in ("u1", "u2"):
         policies.note("ADDED", a_body(uid) | {"status": json.loads(said)})
     (one,), (other,) = (policies.get(uid).status["conditions"] for uid in ("u1", "u2"))
-    assert one == other == {"type": "Ready", "message": "all is well"}
+    assert one == other == ready
     assert one["message"] is other["message"]
+
+
+def test_of_a_hostile_status_only_what_fits_the_schema_is_kept(policies):
+    hostile = {f"field{number}": "x" * 100 for number in range(10_000)}
+    conditions = [a_ready("all is well")] + [{"type": "x" * 100}] * 10_000
+    policies.note("ADDED", a_body() | {"status": {**hostile, "conditions": conditions, "desiredReplicas": "many"}})
+    assert policies.get("u1").status == {"conditions": [a_ready("all is well")]}
 
 
 @pytest.mark.parametrize(
