@@ -38,6 +38,14 @@ MOST_GROWN_BYTES, MOST_GROWN_RATIO = 1024 * 1024, 0.05
 TARGET = {"apiVersion": "apps/v1", "kind": "Deployment"}
 
 
+@pytest.fixture(autouse=True)
+def silence() -> Iterator[None]:
+    """No logging: pytest keeps every line."""
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
 class World:
     """An API server that does as it is told, and load that needs more than there is."""
 
@@ -254,7 +262,6 @@ def grown(few: Mapping[str, int], many: Mapping[str, int]) -> dict[str, int]:
 @pytest.mark.slow
 def test_ten_thousand_policies_that_came_and_went_leave_nothing_behind(monkeypatch):
     world = World(monkeypatch)
-    monkeypatch.setattr(logging.getLogger(), "level", logging.CRITICAL)  # pytest keeps every line
     tracemalloc.start()
     try:
         (few, few_bytes), (many, many_bytes) = asyncio.run(lived_through(world, Life, (FEW, MANY)))
@@ -301,7 +308,6 @@ class DeletedInTheMiddle(Life):
 @pytest.mark.slow
 @pytest.mark.parametrize("life", [Unreadable, Retargeted, DeletedInTheMiddle])
 def test_a_policy_leaves_nothing_behind_in_whatever_way_it_goes(monkeypatch, life):
-    monkeypatch.setattr(logging.getLogger(), "level", logging.CRITICAL)
     world = World(monkeypatch)
     (few, _), (many, _) = asyncio.run(lived_through(world, life, (AT_ONCE, 5 * AT_ONCE), decided_on=AT_ONCE))
     assert world.patched["scale"] > 2 * AT_ONCE
