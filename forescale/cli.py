@@ -1,71 +1,47 @@
-"""The command line: which commands there are, and how a run ends.
+"""The console script: runs one command and ends with its exit code, which `forescale.failures` decides.
 
-Exit codes: 0 done; 1 whoever read the output has gone; 2 input that cannot be used, told in one line on stderr;
-130 interrupted.
+Imports nothing of weight before it can catch Ctrl-C; which commands there are is in `forescale.app`.
 """
 
-import importlib.metadata
-import os
 import sys
-from collections.abc import Sequence
-from typing import Annotated
 
-import typer
+try:
+    import os
+    import signal
+    from collections.abc import Sequence
 
-from forescale.dry_run_command import dry_run
-from forescale.evaluate import evaluate
-from forescale.operator import operator
-from forescale.train import export, train
-from scaling.errors import InputError
+    from forescale.failures import BAD_INPUT, INTERRUPTED, OWN_FAULT, READER_GONE, quiet_hooks, tell
+    from forescale.streams import prepare
+except KeyboardInterrupt:  # Ctrl-C at once
+    sys.exit(130)
 
-READER_GONE, BAD_INPUT, INTERRUPTED = 1, 2, 130
-
-app = typer.Typer(name="forescale", add_completion=False, pretty_exceptions_enable=False)
-app.command("dry-run")(dry_run)
-app.command("operator")(operator)
-app.command("train")(train)
-app.command("export")(export)
-app.command("evaluate")(evaluate)
+__all__ = ["BAD_INPUT", "INTERRUPTED", "OWN_FAULT", "READER_GONE", "main", "run"]
 
 
 def main() -> None:
-    """Run the command line and exit; the console script."""
-    sys.exit(run(sys.argv[1:]))
+    """Run the command line and exit."""
+    debug = wants_debug(sys.argv[1:])
+    prepare(debug)
+    if not debug:
+        quiet_hooks()
+    code = run(sys.argv[1:])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the rest is the interpreter's own end
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code."""
     try:
+        from forescale.app import app
+
         code = app(args=list(arguments), prog_name="forescale", standalone_mode=False)
         sys.stdout.flush()
-    except (InputError, typer.TyperException) as error:  # the second: an unknown command or a bad option
-        message = error.format_message() if isinstance(error, typer.TyperException) else str(error)
-        typer.echo(f"forescale: error: {' '.join(message.split())}", err=True)
-        return BAD_INPUT
-    except (KeyboardInterrupt, typer.Abort):
-        return INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit complains again
-        return READER_GONE
+    except BaseException as error:
+        return tell(error, arguments, wants_debug(arguments))
     return code if isinstance(code, int) else 0
 
 
-@app.callback(invoke_without_command=True)
-def forescale(
-    context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
-) -> None:
-    """Autoscaling that has learned to see load coming."""
-    if version:
-        typer.echo(f"forescale {_version()}")
-        raise typer.Exit
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help())
-        raise typer.Exit(BAD_INPUT)
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("forescale")
-    except importlib.metadata.PackageNotFoundError:
-        return "of a source tree that is not installed"
+def wants_debug(arguments: Sequence[str]) -> bool:
+    """Whether tracebacks are asked for, by `--debug` anywhere among the options or by FORESCALE_DEBUG."""
+    options = list(arguments)[: arguments.index("--")] if "--" in arguments else arguments
+    return "--debug" in options or os.environ.get("FORESCALE_DEBUG", "").lower() not in ("", "0", "false", "no")

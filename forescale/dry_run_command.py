@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+DEFAULT_REPORT = Path("forescale-report")
+
 
 def dry_run(
     file: Annotated[
@@ -36,8 +38,13 @@ def dry_run(
     seed: Annotated[int, typer.Option(min=0, help="Seed of load and cluster; the same seed, the same run.")] = 0,
     speed: Annotated[float, typer.Option(help="0: as fast as possible; 1: real time; N: N times as fast.")] = 0.0,
     report: Annotated[
-        Path, typer.Option(metavar="DIR", help="Folder for report.html and report.png; one each below it for several.")
-    ] = Path("forescale-report"),
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder for report.html and report.png; one each below it for several. "
+            "Default: forescale-report, where the extra report is installed.",
+        ),
+    ] = None,
     no_report: Annotated[bool, typer.Option("--no-report", help="Write no report.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON document on stdout and all else on stderr.")
@@ -51,4 +58,21 @@ def dry_run(
     from forescale.rehearsal import Rehearsal, rehearse
 
     request = LoadRequest(trace, generate, hours, mean_rps, history_hours, seed)
-    rehearse(Rehearsal(file or [], request, policy, speed, None if no_report else report, as_json, metrics_port))
+    folder = None if no_report else report_folder(report)
+    rehearse(Rehearsal(file or [], request, policy, speed, folder, as_json, metrics_port))
+
+
+def report_folder(wanted: Path | None) -> Path | None:
+    """Where the report goes. Without the extra that draws it there is none, unless the user asked for one.
+
+    Raises InputError with the command that installs the extra.
+    """
+    from forescale.extras import REPORT, is_installed, needs, require
+
+    if wanted is not None:
+        require(REPORT, "--report")
+        return wanted
+    if all(is_installed(module) for module in REPORT):
+        return DEFAULT_REPORT
+    typer.echo(f"no report: {needs('it', 'report')}", err=True)
+    return None

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from forescale.common import Common
+from forescale.logs import LogFormat, start_logging, usual_format
 from scaling.errors import InputError
 
 if TYPE_CHECKING:
@@ -38,9 +40,14 @@ def operator(
         str, typer.Option(help="Operators of one name take turns; a dry-run has its own.")
     ] = "forescale",
     host: Annotated[
-        str, typer.Option(help="Address of /metrics, /healthz and /readyz; in a pod 0.0.0.0.")
+        str,
+        typer.Option(
+            envvar="FORESCALE_LISTEN_HOST", help="Address of /metrics, /healthz and /readyz; in a pod 0.0.0.0."
+        ),
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Their port; 0 takes a free one.")] = 8080,
+    port: Annotated[
+        int, typer.Option(envvar="FORESCALE_LISTEN_PORT", help="Their port; 0 takes a free one.")
+    ] = 8080,  # a Service named forescale sets FORESCALE_PORT in every pod beside it
     requests_per_second: Annotated[float, typer.Option(help="Requests to the API server, on average.")] = 20.0,
     burst: Annotated[int, typer.Option(help="Requests to the API server at once.")] = 30,
     prometheus_ca_file: Annotated[
@@ -57,9 +64,18 @@ def operator(
         list[str] | None, typer.Option(metavar="'NAME: VALUE'", help="One more header, repeatable.")
     ] = None,
     prometheus_tenant: Annotated[str | None, typer.Option(help="X-Scope-OrgID, for Mimir and the like.")] = None,
-    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    log_level: Annotated[
+        str | None, typer.Option(help="debug, info, warning or error. Default: info; debug with -v, warning with -q.")
+    ] = None,
+    log_format: Annotated[
+        LogFormat | None, typer.Option(help="text, or json: an object a line. Default: json in a pod, else text.")
+    ] = None,
+    common: Common = Common(),  # noqa: B008 - frozen
 ) -> None:
-    """Serve the ScalingPolicies of a cluster until stopped."""
+    """Serve the ScalingPolicies of a cluster until stopped.
+
+    Each option can also be set by the environment variable beside it, lists with commas between their entries.
+    """
     from controller.operator.operator import serve
     from controller.operator.settings import OperatorSettings
     from controller.prometheus.access import PrometheusSettings
@@ -84,7 +100,7 @@ def operator(
         requests_per_s=requests_per_second,
         burst=burst,
     )
-    _start_logging(log_level)
+    start_logging(log_level or _usual_level(common), log_format or usual_format())
     serve(settings, _twins if dry_run else None)
 
 
@@ -112,13 +128,5 @@ def _header(text: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
-def _start_logging(level: str) -> None:
-    """One line a record on stderr; a client library's chatter only where it warns."""
-    import logging
-
-    levels = ("debug", "info", "warning", "error")
-    if level not in levels:
-        raise InputError(f"--log-level: {level} is not {', '.join(levels)}")
-    logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for library in ("kopf", "aiohttp", "asyncio"):
-        logging.getLogger(library).setLevel(max(logging.WARNING, logging.getLogger().level))
+def _usual_level(common: Common) -> str:
+    return "debug" if common.verbose else "warning" if common.quiet else "info"

@@ -4,7 +4,6 @@ What a run is, `controller.dryrun.rehearsal` owns; which options there are, `for
 """
 
 import importlib.resources
-import importlib.util
 import json
 import math
 import sys
@@ -65,7 +64,7 @@ def rehearse(rehearsal: Rehearsal) -> None:
     source, pace = Loads(rehearsal.load), Pace(rehearsal.speed)
     loads = [source.of(_full_name(resource), _step_s(resource.spec.interval_s)) for resource in resources]
     if rehearsal.report is not None:
-        _check_report(rehearsal.report)
+        make_folder(rehearsal.report)  # refuse before the run what would fail after it
 
     console = _console(rehearsal.as_json)
     with ExitStack() as stack:
@@ -95,14 +94,6 @@ def _resources(files: Sequence[Path]) -> list[PolicyResource]:
         if names.count(name) > 1:
             raise InputError(f"--file: ScalingPolicy {name} is given {names.count(name)} times, at most 1 allowed")
     return resources
-
-
-def _check_report(folder: Path) -> None:
-    """Refuse before the run what would fail after it."""
-    for module in ("matplotlib", "jinja2"):
-        if importlib.util.find_spec(module) is None:
-            raise InputError(f"report {folder}: needs {module} (install forescale[report], or pass --no-report)")
-    make_folder(folder)
 
 
 def _console(as_json: bool) -> Console:

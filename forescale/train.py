@@ -16,7 +16,10 @@ def train(
     no_progress: Annotated[bool, typer.Option("--no-progress", help="Show no progress bar.")] = False,
 ) -> None:
     """Train a policy by PPO in the simulated fleet; `tensorboard --logdir DIR` watches it."""
+    from forescale.extras import TRAINING, require
     from forescale.files import make_folder
+
+    require(TRAINING, "forescale train")
     from training.config import TrainConfig
     from training.train import train as run_training
 
@@ -33,6 +36,9 @@ def export(
     ),
 ) -> None:
     """Write a trained policy as safetensors and a JSON manifest, which is all that the controller reads."""
+    from forescale.extras import TRAINING, require
+
+    require(TRAINING, "forescale export")
     from training.export import export as export_run
 
     export_run(run, name, out)

@@ -5,6 +5,7 @@
 
 import hashlib
 import os
+import stat
 import tempfile
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -13,7 +14,15 @@ from typing import Any
 
 from scaling.kernel import KERNELS, push
 
-COMPILED = find_spec("numba") is not None and os.environ.get("FORESCALE_PLAIN", "") == ""
+
+def _has_numba() -> bool:
+    try:
+        return find_spec("numba") is not None
+    except (ImportError, ValueError):  # ValueError: blocked by None in sys.modules
+        return False
+
+
+COMPILED = _has_numba() and os.environ.get("FORESCALE_PLAIN", "") == ""
 """Whether fleets run compiled; the environment variable FORESCALE_PLAIN=1 turns it off."""
 
 
@@ -37,10 +46,7 @@ def _register_kernels() -> Any:
     """
     sources = sorted({Path(kernel.__code__.co_filename) for kernel in KERNELS} | {Path(__file__).with_name("fleet.py")})
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
-    folder = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "forescale" / f"numba-{digest}"
-    if not os.access(folder.parent.parent, os.W_OK):
-        folder = Path(tempfile.gettempdir()) / folder.name
-    os.environ.setdefault("NUMBA_CACHE_DIR", str(folder))
+    os.environ.setdefault("NUMBA_CACHE_DIR", str(_cache_folder() / f"numba-{digest}"))
     os.environ.setdefault("GOMP_SPINCOUNT", "100000")  # a third of a millisecond: for ever stands in others' way
     import numba
     import numba.extending
@@ -49,6 +55,20 @@ def _register_kernels() -> Any:
         numba.extending.register_jitable(kernel)
     numba.extending.overload(push)(_compiled_push)
     return numba
+
+
+def _cache_folder() -> Path:
+    """The user's cache, or without a home folder one in the temporary folder that nobody else can write to."""
+    base = Path(
+        os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    )  # keeps the ~ of a user without home
+    if os.access(base, os.W_OK):
+        return base / "forescale"
+    own = Path(tempfile.gettempdir()) / f"forescale-{os.getuid()}"
+    own.mkdir(mode=0o700, exist_ok=True)
+    found = own.lstat()  # what lies there is loaded as code
+    is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022
+    return own if is_ours else Path(tempfile.mkdtemp(prefix="forescale-"))
 
 
 def _compiled_push(buffer: Any, value: float) -> Callable[[Any, float], None]:

@@ -202,10 +202,10 @@ def test_an_interrupted_run_exits_with_130(dry_run):
     assert cli.run(["dry-run", "--hours", "1", "--no-report"]) == 130
 
 
-def test_a_fault_of_ours_is_not_disguised_as_bad_input(dry_run):
+def test_a_fault_of_ours_is_not_disguised_as_bad_input(dry_run, capsys):
     dry_run.failure = ZeroDivisionError()
-    with pytest.raises(ZeroDivisionError):
-        cli.run(["dry-run", "--hours", "1", "--no-report"])
+    assert cli.run(["dry-run", "--hours", "1", "--no-report"]) == cli.OWN_FAULT
+    assert "internal error: ZeroDivisionError" in capsys.readouterr().err
 
 
 def test_metrics_are_served_while_the_run_lasts(dry_run):

@@ -1,8 +1,13 @@
 """The options of `forescale operator`, up to where the operator begins."""
 
+import os
+
 import pytest
+from typer.core import TyperGroup
+from typer.main import get_command
 
 from controller.operator.settings import OperatorSettings
+from forescale.app import app
 from forescale.cli import BAD_INPUT, run
 
 URL = ("--prometheus-url", "http://localhost:9090")
@@ -16,6 +21,8 @@ def served(monkeypatch):
         "controller.operator.operator.serve", lambda settings, rehearse: calls.append((settings, rehearse))
     )
     monkeypatch.setattr("logging.basicConfig", lambda **options: None)
+    for name in [name for name in os.environ if name.startswith("FORESCALE_")]:
+        monkeypatch.delenv(name)
     return calls
 
 
@@ -72,3 +79,52 @@ def test_bad_input_is_one_line_that_names_the_option(served, capsys, options, me
     assert printed.count("\n") == 1
     assert "secret-without" not in printed
     assert served == []
+
+
+VARIABLES = {
+    "FORESCALE_PROMETHEUS_URL": "http://prometheus:9090",
+    "FORESCALE_DRY_RUN": "true",
+    "FORESCALE_NAMESPACE": "shop, web",
+    "FORESCALE_DENY_NAMESPACE": "bank,vault",
+    "FORESCALE_LISTEN_HOST": "0.0.0.0",
+    "FORESCALE_LISTEN_PORT": "9000",
+    "FORESCALE_REQUESTS_PER_SECOND": "50",
+    "FORESCALE_PROMETHEUS_HEADER": "X-A: b,X-C: d",
+}
+
+
+def test_every_option_can_be_an_environment_variable_and_help_names_it(capsys):
+    group = get_command(app)
+    assert isinstance(group, TyperGroup)
+    command = group.commands["operator"]
+    assert run(["operator", "--help"]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    for option in command.params:
+        variable = option.envvar or f"FORESCALE_{option.name.upper()}"
+        assert f"env var: {variable}" in told, option.name
+        assert variable not in ("FORESCALE_PORT", "FORESCALE_SERVICE_HOST", "FORESCALE_SERVICE_PORT")
+
+
+def test_options_come_from_the_environment_lists_with_commas(served, monkeypatch):
+    for name, value in VARIABLES.items():
+        monkeypatch.setenv(name, value)
+    assert run(["operator", "--port", "9001"]) == 0
+    ((settings, rehearse),) = served
+    assert settings.prometheus.url == "http://prometheus:9090"
+    assert (settings.namespaces, settings.denied_namespaces) == (("shop", "web"), ("bank", "vault"))
+    assert (settings.host, settings.port, settings.requests_per_s) == ("0.0.0.0", 9001, 50.0)
+    assert settings.prometheus.headers == {"X-A": "b", "X-C": "d"}
+    assert rehearse is not None
+
+
+def test_the_variables_of_a_service_named_forescale_are_not_taken_for_options(served, monkeypatch):
+    monkeypatch.setenv("FORESCALE_PORT", "tcp://10.0.0.1:8080")
+    monkeypatch.setenv("FORESCALE_SERVICE_HOST", "10.0.0.1")
+    assert run(["operator", *URL]) == 0
+    assert served[0][0].port == OperatorSettings.port
+
+
+def test_an_environment_variable_that_cannot_be_used_is_named(served, monkeypatch, capsys):
+    monkeypatch.setenv("FORESCALE_LISTEN_PORT", "tcp://10.0.0.1:8080")
+    assert run(["operator", *URL]) == BAD_INPUT
+    assert "FORESCALE_LISTEN_PORT" in capsys.readouterr().err
