@@ -50,6 +50,12 @@ def operator(
     ] = 8080,  # a Service named forescale sets FORESCALE_PORT in every pod beside it
     requests_per_second: Annotated[float, typer.Option(help="Requests to the API server, on average.")] = 20.0,
     burst: Annotated[int, typer.Option(help="Requests to the API server at once.")] = 30,
+    allow_plain_http_credentials: Annotated[
+        bool,
+        typer.Option(
+            "--allow-plain-http-credentials", help="Send tokens and passwords over plain http to other machines, too."
+        ),
+    ] = False,
     prometheus_ca_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Certificates to trust (PEM).")
     ] = None,
@@ -99,6 +105,7 @@ def operator(
         port=port,
         requests_per_s=requests_per_second,
         burst=burst,
+        allow_plain_http_credentials=allow_plain_http_credentials,
     )
     start_logging(log_level or _usual_level(common), log_format or usual_format())
     serve(settings, _twins if dry_run else None)

@@ -1,28 +1,26 @@
-"""How one gets in to the API server: settings, credentials, certificates, and the connections opened with them.
+"""Which API server, and who we are to it: the pod's service account, else a kubeconfig.
 
-The service account of the pod, else a kubeconfig; both are read by the official client, which also sets up TLS. What is
-asked, how often and how long is left to `api.py`. No token, key or line of a kubeconfig is in a repr, a log or a
-message.
+Owns the settings, and the credentials as they stand at one moment. What a kubeconfig may say is left to
+`kubeconfig.py`, sessions to `api_session.py`; what is asked, how often and how long, to `api.py`. No token, key or line
+of a kubeconfig is in a repr, a log or a message.
 """
 
-import asyncio
+import base64
 import os
-import re
-import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import aiohttp
-from kubernetes.aio import config
-from kubernetes.aio.client.configuration import Configuration
-from kubernetes.aio.client.rest import RESTClientObject
-from kubernetes.aio.config import incluster_config
 from yarl import URL
 
+from controller.cluster.api_session import Connection, Pem, Token, impersonation, open_session
+from controller.cluster.exec_plugin import ExecCredential, ask_plugin
+from controller.cluster.kubeconfig import Fields, read_kubeconfig
 from scaling.errors import InputError
-from scaling.limits import Limit, check_limits, shown
+from scaling.limits import Limit, check_limits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +52,9 @@ class ApiSettings:
     most_answer_bytes: int = 64 * 1024 * 1024
     """Longest answer. Default: 10,000 Deployments of 6 KiB in one list."""
 
+    allow_plain_http_credentials: bool = False
+    """Whether a token or password may go over plain http to another machine. Default: it is refused."""
+
     def __post_init__(self) -> None:
         check_limits(self, SETTINGS_LIMITS)
 
@@ -67,32 +68,32 @@ SETTINGS_LIMITS = {
     "most_answer_bytes": Limit("API answer bytes", 1024, 2**30, whole=True),
 }
 
-IDLE_CONNECTION_S = 60.0
-"""Kept over several ticks, and closed by us before the API server does it after 90 s.
-
-Source: https://github.com/kubernetes/kubernetes/blob/v1.37.2/staging/src/k8s.io/apiserver/pkg/server/secure_serving.go
-"""
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+"""Where a pod finds the token, the authority and the namespace of its service account."""
 
 
 def in_cluster() -> bool:
     """Whether this process runs in a pod that has a service account."""
-    has_address = bool(os.environ.get(incluster_config.SERVICE_HOST_ENV_NAME))
-    return has_address and Path(incluster_config.SERVICE_TOKEN_FILENAME).is_file()
+    return bool(os.environ.get("KUBERNETES_SERVICE_HOST")) and (SERVICE_ACCOUNT / "token").is_file()
 
 
 def own_namespace() -> str | None:
     """The namespace of the pod that this process runs in; None outside of a cluster."""
-    return Path(incluster_config.SERVICE_TOKEN_FILENAME).with_name("namespace").read_text() if in_cluster() else None
+    return (SERVICE_ACCOUNT / "namespace").read_text() if in_cluster() else None
 
 
 class Login:
-    """Credentials as they stood at one moment, and the connections that were opened with them."""
+    """Credentials as they stood at one moment, and the connections of our own client that were opened with them."""
 
-    def __init__(self, configuration: Configuration, source: str) -> None:
-        self.source = source
-        self._configuration = configuration
-        self._pool = _Pool(configuration)
-        self._session = self._pool.opened()
+    def __init__(self, connection: Connection, settings: ApiSettings) -> None:
+        self.source = connection.source
+        self._server = connection.server.rstrip("/")
+        self._session = open_session(
+            connection,
+            settings.most_connections,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=settings.connect_deadline_s),
+            auto_decompress=False,  # a short answer must not become a long one
+        )
         self._requests = 0
         self._is_retired = False
 
@@ -100,18 +101,12 @@ class Login:
     async def sent(
         self, verb: str, target: str, headers: Mapping[str, str], body: bytes | None
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Send one request; `target` is path and query, encoded. InputError where the credentials cannot be read."""
+        """Send one request; `target` is path and query, encoded."""
         self._requests += 1
         try:
             # aiohttp itself repeats a PUT or DELETE if a kept connection turns out closed: ours carry a resourceVersion
             async with self._session.request(
-                verb,
-                URL(self._configuration.host.rstrip("/") + target, encoded=True),
-                headers={**headers, **await self._authorization()},
-                data=body,
-                allow_redirects=False,
-                proxy=self._configuration.proxy,
-                server_hostname=self._configuration.tls_server_name,
+                verb, URL(self._server + target, encoded=True), headers=headers, data=body, allow_redirects=False
             ) as response:
                 yield response
         finally:
@@ -131,105 +126,107 @@ class Login:
         if self._is_retired and not self._requests:
             await self.close()
 
-    async def _authorization(self) -> dict[str, str]:
-        """The header; the client reads a service account's token again every minute."""
-        try:
-            value = await self._configuration.get_api_key_with_prefix("BearerToken")
-        except (config.ConfigException, OSError, ValueError) as error:
-            raise InputError(f"{self.source}: its token cannot be read: {_cause(error)}") from None
-        return {"Authorization": value.strip()} if value else {}
-
-
-class _Pool(RESTClientObject):
-    """The client's TLS and connections, without the request that follows redirects."""
-
-    def opened(self) -> aiohttp.ClientSession:
-        return self._create_pool_manager()
-
-    def _create_connector(self) -> aiohttp.TCPConnector:
-        return aiohttp.TCPConnector(limit=self.maxsize, ssl=self.ssl_context, keepalive_timeout=IDLE_CONNECTION_S)
-
 
 async def log_in(settings: ApiSettings) -> Login:
     """Read the credentials as they are now; InputError says in one line what is wrong with them."""
-    configuration = Configuration(
-        connection_pool_maxsize=settings.most_connections,
-        client_session_kwargs={
-            "timeout": aiohttp.ClientTimeout(total=None, sock_connect=settings.connect_deadline_s),
-            "trust_env": False,  # neither a proxy nor credentials from the environment
-            "auto_decompress": False,  # a short answer must not become a long one
-            "cookie_jar": aiohttp.DummyCookieJar(),
-            "read_bufsize": 2**16,  # aiohttp's own; the client's larger one is for watches
-        },
+    return Login(await connection_of(settings), settings)
+
+
+async def connection_of(settings: ApiSettings) -> Connection:
+    """Return the API server, and the credentials as they are now; InputError as in `log_in`."""
+    is_pod = settings.kubeconfig is None and settings.context is None and in_cluster()
+    files = () if is_pod else _files(settings)
+    source = "service account" if is_pod else f"kubeconfig {os.pathsep.join(map(str, files))}"
+    try:
+        common = {"source": source, "allows_plain_http": settings.allow_plain_http_credentials}
+        connection = await _of_kubeconfig(files, settings, common) if files else _of_service_account(common)
+        _check_somebody(connection)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from None
+    return connection
+
+
+def _files(settings: ApiSettings) -> tuple[Path, ...]:
+    if settings.kubeconfig is not None:
+        return (settings.kubeconfig,)
+    listed = [Path(part) for part in os.environ.get("KUBECONFIG", "").split(os.pathsep) if part]
+    return tuple(listed) or (Path.home() / ".kube" / "config",)
+
+
+def _of_service_account(common: Mapping[str, Any]) -> Connection:
+    host = os.environ["KUBERNETES_SERVICE_HOST"]
+    port = os.environ.get("KUBERNETES_SERVICE_PORT") or "443"
+    return Connection(
+        server=f"https://{f'[{host}]' if ':' in host else host}:{port}",
+        authority=SERVICE_ACCOUNT / "ca.crt",
+        token=Token(file=SERVICE_ACCOUNT / "token"),
+        **common,
     )
-    source = await _load(settings, configuration)
+
+
+async def _of_kubeconfig(files: tuple[Path, ...], settings: ApiSettings, common: Mapping[str, Any]) -> Connection:
+    if not any(file.is_file() for file in files):
+        raise InputError("there is no such file, and no service account")
+    read = read_kubeconfig(files, settings.context)
+    cluster, user = read.cluster, read.user
+    _check_user(user)
+    given = ExecCredential()
+    if user["exec"] is not None and not _needs_no_plugin(user):
+        given = await ask_plugin(user["exec"], cluster, settings.deadline_s, _content(_authority(cluster)))
+    return Connection(
+        server=cluster["server"],
+        authority=_authority(cluster),
+        is_verified=not cluster["insecure-skip-tls-verify"],
+        tls_server_name=cluster["tls-server-name"] or None,
+        proxy=cluster["proxy-url"] or None,
+        certificate=given.certificate or user["client-certificate-data"] or user["client-certificate"],
+        key=given.key or user["client-key-data"] or user["client-key"],
+        token=Token(given.token or user["token"], user["tokenFile"]),
+        basic=_basic(user),
+        impersonated=impersonation(user),
+        is_compressed=not cluster["disable-compression"],
+        expires=given.expires,
+        **common,
+    )
+
+
+def _authority(cluster: Fields) -> Pem:
+    authority: Pem = cluster["certificate-authority-data"] or cluster["certificate-authority"]
+    return authority
+
+
+def _content(pem: Pem) -> bytes:
     try:
-        return Login(configuration, source)
-    except (OSError, ValueError) as error:  # ssl.SSLError is one
-        raise InputError(f"{source}: its certificates cannot be used: {_cause(error)}") from None
+        return pem.read_bytes() if isinstance(pem, Path) else pem or b""
+    except OSError as error:
+        raise InputError(f"its certificates cannot be used: {error.strerror or type(error).__name__}") from None
 
 
-async def configuration_of(settings: ApiSettings) -> Configuration:
-    """The address, certificates and credentials as they are now, for another client; InputError as in `log_in`."""
-    configuration = Configuration()
-    await _load(settings, configuration)
-    return configuration
+def _check_user(user: Fields) -> None:
+    if user["token"] and user["username"]:
+        raise InputError("it has both a token and a user name; only one of them can say who we are")
+    if user["password"] and not user["username"]:
+        raise InputError("username: is missing beside password")
+    if _has_certificate(user) and not (user["client-key-data"] or user["client-key"]):
+        raise InputError("client-key: is missing beside client-certificate")
 
 
-async def token_of(configuration: Configuration) -> str | None:
-    """The bearer token in it, alone; None where there is none, as with a password."""
-    value = await configuration.get_api_key_with_prefix("BearerToken")
-    scheme, _, token = (value or "").strip().partition(" ")
-    return token if scheme.lower() == "bearer" else None  # the client writes a service account's in lower case
+def _needs_no_plugin(user: Fields) -> bool:
+    return bool(user["token"] or user["tokenFile"] or user["username"]) or _has_certificate(user)
 
 
-async def _load(settings: ApiSettings, configuration: Configuration) -> str:
-    """Fill in the configuration and say where it came from."""
-    if settings.kubeconfig is None and settings.context is None and in_cluster():
-        source, path = "service account", None
-    else:
-        path = str(settings.kubeconfig or os.environ.get("KUBECONFIG") or Path.home() / ".kube" / "config")
-        source = f"kubeconfig {path}"
-        if not any(Path(part).expanduser().is_file() for part in path.split(os.pathsep)):
-            raise InputError(f"{source}: there is no such file, and no service account")
-    try:
-        async with asyncio.timeout(settings.deadline_s):
-            await _read(path, settings.context, configuration)
-            names_somebody = await _names_somebody(configuration)
-    except TimeoutError:
-        raise InputError(f"{source}: no credentials within {settings.deadline_s:g} s") from None
-    except Exception as error:  # the client raises whatever comes up in a malformed file, with its lines in the message
-        raise InputError(f"{source}: cannot be used: {_cause(error)}") from None
-    if not names_somebody:
-        raise InputError(f"{source}: it has no token, password or certificate, or the token's file is empty")
-    return source
+def _has_certificate(user: Fields) -> bool:
+    return bool(user["client-certificate-data"] or user["client-certificate"])
 
 
-async def _names_somebody(configuration: Configuration) -> bool:
-    """Whether who asks with it is somebody. Whoever is nobody is refused with 403, and no 403 makes a client log in
-    again; yet a token's file is empty for a moment while it is written. Without TLS a proxy says who we are, as
-    `kubectl proxy` does."""
-    value = await configuration.get_api_key_with_prefix("BearerToken")
-    secret = (value or "").partition(" ")[2].strip()
-    return bool(secret or configuration.cert_file) or not configuration.host.startswith("https:")
+def _basic(user: Fields) -> str:
+    pair = f"{user['username']}:{user['password']}".encode()
+    return f"Basic {base64.b64encode(pair).decode()}" if user["username"] else ""
 
 
-async def _read(path: str | None, context: str | None, configuration: Configuration) -> None:
-    """Let the client read a kubeconfig, or the service account; it has types for its generated half only."""
-    if path is None:
-        config.load_incluster_config(configuration)  # type: ignore[no-untyped-call]
-    else:
-        await config.load_kube_config(path, context, configuration, persist_config=False)  # type: ignore[no-untyped-call]
-
-
-def _cause(error: Exception) -> str:
-    """What is wrong, without what is in the file: the client's messages may hold a whole user with the token."""
-    match error:
-        case ssl.SSLError(reason=str() as reason):
-            return reason.replace("_", " ").lower()
-        case OSError(strerror=str() as words):
-            return words
-        case config.ConfigException():
-            named = re.search(r"Expected (?:key|object with name) (\S+) in ", str(error))
-            return f"it has no {shown(named[1])}" if named else "it is not complete"
-    return type(error).__name__
+def _check_somebody(connection: Connection) -> None:
+    """Whoever is nobody is refused with 403, and no 403 makes a client log in again; yet a token's file is empty for a
+    moment while it is written. Without TLS a proxy says who we are, as `kubectl proxy` does."""
+    is_somebody = connection.authorization() or connection.certificate
+    if not is_somebody and connection.server.startswith("https:"):
+        raise InputError("it has no token, password or certificate, or the token's file is empty")

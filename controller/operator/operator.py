@@ -90,6 +90,7 @@ class Operator:
             context=settings.context,
             requests_per_s=settings.requests_per_s,
             burst=settings.burst,
+            allow_plain_http_credentials=settings.allow_plain_http_credentials,
         )
         self.api = KubeApi(access, self.exporter.called_api)
         # its own, so that nothing holds a renewal up

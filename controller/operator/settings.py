@@ -48,6 +48,9 @@ class OperatorSettings:
     burst: int = 30
     """Requests that may follow each other at once. Default: as KEDA is shipped."""
 
+    allow_plain_http_credentials: bool = False
+    """Whether tokens and passwords may go over plain http to another machine. Default: that is refused."""
+
     def __post_init__(self) -> None:
         check_limits(self, SETTINGS_LIMITS)
         for option, name in (

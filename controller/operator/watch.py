@@ -26,9 +26,10 @@ import aiohttp
 import kopf
 
 from controller.cluster.api import LOGIN_EVERY_S, Watcher
-from controller.cluster.api_access import ApiSettings, configuration_of, token_of
+from controller.cluster.api_access import ApiSettings, connection_of
 from controller.cluster.api_answer import connection_failure
 from controller.cluster.api_path import resource_of
+from controller.cluster.api_session import open_session
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +65,10 @@ WATCH_EVERY_S = 1.0
 closes each at once would be asked a thousand times a second."""
 
 LOGIN_LASTS = datetime.timedelta(minutes=10)
-"""A service account's token is read again after this; Kubernetes renews it within the hour."""
+"""After this the credentials are read again; a service account's token lasts for an hour."""
+
+LOGIN_LASTS_LEAST = datetime.timedelta(seconds=10)
+"""However soon an exec plugin says that its credential ends (chosen: a plugin takes a second or two)."""
 
 
 @dataclass(frozen=True)
@@ -193,23 +197,12 @@ class Watch:
         return registry
 
     async def _log_in(self, **_: Any) -> kopf.AiohttpSession:
-        """With the same credentials as the rest of us, read again every ten minutes."""
-        found = await configuration_of(self._access)
-        info = kopf.ConnectionInfo(
-            server=found.host,
-            ca_path=found.ssl_ca_cert,
-            insecure=not found.verify_ssl,
-            token=await token_of(found),
-            certificate_path=found.cert_file,
-            private_key_path=found.key_file,
+        """With the same session as the rest of us has, opened anew every ten minutes."""
+        connection = await connection_of(self._access)
+        session = open_session(connection, trace_configs=[tracing(self._called)])
+        return kopf.AiohttpSession(
+            server=connection.server, aiohttp_session=session, expiration=_login_ends(connection.expires)
         )
-        session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
-            headers=info.as_http_headers(),
-            trace_configs=[tracing(self._called)],
-        )
-        expiration = datetime.datetime.now(datetime.UTC) + LOGIN_LASTS
-        return kopf.AiohttpSession(server=info.server, aiohttp_session=session, expiration=expiration)
 
     def _handler(self, note: Note) -> Any:
         async def hand_over(event: Mapping[str, Any], **_: Any) -> None:
@@ -270,6 +263,13 @@ def tracing(called: Watcher) -> aiohttp.TraceConfig:
     trace.on_request_end.append(answered)
     trace.on_request_exception.append(failed)
     return trace
+
+
+def _login_ends(expires: datetime.datetime | None) -> datetime.datetime:
+    """When to log in again; credentials that end at once must not keep us busy with that."""
+    now = datetime.datetime.now(datetime.UTC)
+    latest = now + LOGIN_LASTS
+    return latest if expires is None else min(latest, max(expires, now + LOGIN_LASTS_LEAST))
 
 
 class Backoffs:

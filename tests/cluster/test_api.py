@@ -5,9 +5,9 @@ import json
 import time
 
 import pytest
-from kubernetes.aio.config import incluster_config
 
 from controller.cluster import api as api_module
+from controller.cluster import api_access as access_module
 from controller.cluster.api import ApiError, ApiSettings, KubeApi
 from tests.cluster.daemon import resumed
 from tests.cluster.test_controlplane import DEPLOYMENT
@@ -116,9 +116,8 @@ def test_a_token_that_was_renewed_is_read_again(space, tmp_path):
 def test_in_a_pod_the_service_account_is_used_and_read_again(space, tmp_path, monkeypatch):
     granted = space.request("POST", f"{ACCOUNTS}/me/token", {"spec": {}}).body["status"]["token"]
     (tmp_path / "token").write_text("old")
-    authority = str(space.certificates.authority.certificate)
-    monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
-    monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", authority)
+    (tmp_path / "ca.crt").write_bytes(space.certificates.authority.certificate.read_bytes())
+    monkeypatch.setattr(access_module, "SERVICE_ACCOUNT", tmp_path)
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(space.port))
 
@@ -127,6 +126,23 @@ def test_in_a_pod_the_service_account_is_used_and_read_again(space, tmp_path, mo
         return await api.get("/apis/apps/v1")
 
     assert asked(None, calls)["groupVersion"] == "apps/v1"
+
+
+def test_who_acts_for_another_has_the_others_rights_alone(space, tmp_path):
+    content = json.loads(space.kubeconfig.read_text())
+    user = content["users"][0]["user"]
+    user |= {"as": "somebody", "as-groups": ["a-team", "system:authenticated"], "as-user-extra": {"a/b": ["c"]}}
+    (tmp_path / "kubeconfig").write_text(json.dumps(content))
+    error = refused(tmp_path / "kubeconfig", lambda api: api.get(NAMESPACE))
+    assert (error.code, error.reason) == (403, "Forbidden")
+    assert 'User "somebody" cannot get' in error.message
+
+    async def calls(api):
+        return await api.post("/apis/authentication.k8s.io/v1/selfsubjectreviews", {})
+
+    info = asked(tmp_path / "kubeconfig", calls)["status"]["userInfo"]
+    assert (info["username"], info["groups"]) == ("somebody", ["a-team", "system:authenticated"])
+    assert info["extra"] == {"a/b": ["c"]}
 
 
 def test_a_server_that_hangs_costs_the_deadline_and_serves_again(space):

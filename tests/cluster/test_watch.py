@@ -1,6 +1,7 @@
 """kopf's watches on a real API server: what they tell, and that nothing ends them."""
 
 import asyncio
+import json
 import time
 from pathlib import Path
 
@@ -109,6 +110,24 @@ def test_a_token_that_is_still_being_written_is_waited_for(own_cluster, tmp_path
         await told.until("awaited", None, within_s=10.0)
 
     watching(cluster, story, with_token(cluster.kubeconfig, tmp_path / "token", tmp_path / "kubeconfig"))
+
+
+def test_watches_act_for_another_where_the_kubeconfig_says_so(own_cluster, tmp_path):
+    cluster = own_cluster
+    make(cluster, "seen-by-another")
+    binding = a_binding("another", [("User", "another")], "cluster-admin")
+    assert cluster.request("POST", f"{RBAC}/clusterrolebindings", binding).code == 201
+    content = json.loads(Path(cluster.kubeconfig).read_text())
+    content["users"][0]["user"]["as"] = "another"
+    (tmp_path / "kubeconfig").write_text(json.dumps(content))
+
+    async def story(told, watch):
+        await told.until("seen-by-another", None)
+
+    watching(cluster, story, tmp_path / "kubeconfig")
+    by_another = [event for event in cluster.audited() if (event.get("impersonatedUser") or {}).get("username")]
+    assert {event["impersonatedUser"]["username"] for event in by_another} == {"another"}
+    assert any("watch=true" in event["requestURI"] for event in by_another)
 
 
 def test_nothing_is_written_on_what_is_watched(own_cluster):

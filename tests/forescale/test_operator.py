@@ -47,6 +47,7 @@ def test_options_arrive(served, tmp_path):
         "0",
         "--requests-per-second",
         "50",
+        "--allow-plain-http-credentials",
         "--prometheus-tenant",
         "shop",
     ]
@@ -57,6 +58,7 @@ def test_options_arrive(served, tmp_path):
     assert (settings.port, settings.requests_per_s) == (0, 50.0)
     assert settings.prometheus.basic_auth.password_file == password
     assert (settings.prometheus.headers, settings.prometheus.tenant) == ({"X-A": "b"}, "shop")
+    assert settings.allow_plain_http_credentials
     assert rehearse is not None
 
 
