@@ -21,8 +21,8 @@ import aiohttp
 
 from controller.cluster.api_access import ApiSettings, Login, log_in
 from controller.cluster.api_answer import ApiError, answer_of, connection_failure
-from controller.cluster.api_path import is_safe, resource_of
-from controller.cluster.pace import Pace, ShedError, Turn
+from controller.cluster.api_path import is_safe, namespace_of, resource_of
+from controller.cluster.pace import Pace, QueueFullError, ShedError, Turn
 from scaling.errors import InputError
 
 __all__ = ["ApiError", "ApiSettings", "KubeApi", "Watcher"]
@@ -30,7 +30,8 @@ __all__ = ["ApiError", "ApiSettings", "KubeApi", "Watcher"]
 log = logging.getLogger(__name__)
 
 Watcher = Callable[[str, str, str, float], None]
-"""Told of every request: verb, resource, code (or reason without an answer; Throttled: not sent), and seconds."""
+"""Told of every request: verb, resource, code and seconds. Without an answer the code is a reason; a request with
+Throttled or QueueFull was not sent."""
 
 JSON = "application/json"
 Body = Mapping[str, Any] | Callable[[], Mapping[str, Any]]
@@ -69,6 +70,14 @@ class _Request:
     accept: str = JSON
     within_s: float | None = None
     """How long it may take once it is sent."""
+    namespace: str = ""
+    """Whose share of the rate it takes, where the path does not say so."""
+    most_bytes: int | None = None
+    """Of the answer; None for the limit of the settings."""
+
+    @property
+    def payer(self) -> str:
+        return self.namespace or namespace_of(self.path)
 
     @property
     def turn(self) -> Turn:
@@ -121,9 +130,12 @@ class KubeApi:
             login, self._login = self._login, None
             await login.close()
 
-    async def get(self, path: str, query: Mapping[str, str] = NO_QUERY) -> dict[str, Any]:
-        """Read an object, or a whole list (`limit` and `continue` are the caller's)."""
-        return await self._call(_Request("GET", path, query))
+    async def get(self, path: str, query: Mapping[str, str] = NO_QUERY, namespace: str = "") -> dict[str, Any]:
+        """Read an object, or a whole list (`limit` and `continue` are the caller's).
+
+        `namespace`: for whom it is read, where the path does not say so. The rate is shared fairly among namespaces.
+        """
+        return await self._call(_Request("GET", path, query, namespace=namespace))
 
     async def patch(
         self, path: str, body: Body, query: Mapping[str, str] = NO_QUERY, within_s: float | None = None
@@ -208,7 +220,7 @@ class KubeApi:
         began_s = time.monotonic()
         try:
             async with asyncio.timeout(until_s - began_s):
-                await self._pace.turn(request.turn, until_s)
+                await self._pace.turn(request.turn, until_s, request.payer)
         except asyncio.CancelledError:  # the deadline of the whole call, as a rule
             self._watch(request, "Throttled", began_s)
             raise
@@ -217,7 +229,7 @@ class KubeApi:
             said = f"its turn among {self.settings.requests_per_s:g} requests/s did not come in time"
             raise request.failed("Throttled", said) from None
         except ShedError as error:
-            self._watch(request, "Throttled", began_s)
+            self._watch(request, "QueueFull" if isinstance(error, QueueFullError) else "Throttled", began_s)
             raise request.failed("Throttled", str(error), error.left_s) from None
         if self._login is None:
             raise request.failed("Closed", "the connection to the API server is not open")
@@ -250,7 +262,7 @@ class KubeApi:
                 login.sent(request.verb, request.target, request.headers, body) as response,
             ):
                 code = str(response.status)
-                return await answer_of(response, request.verb, request.path, self.settings.most_answer_bytes)
+                return await answer_of(response, request.verb, request.path, self._most_bytes(request))
         except InputError as error:
             code = "Credentials"
             raise request.failed(code, str(error)) from None
@@ -261,6 +273,10 @@ class KubeApi:
             raise request.failed(code, message) from None
         finally:
             self._watch(request, code, began_s)
+
+    def _most_bytes(self, request: _Request) -> int:
+        limits = (request.most_bytes, self.settings.most_answer_bytes)
+        return min(limit for limit in limits if limit is not None)
 
     def _watch(self, request: _Request, code: str, began_s: float) -> None:
         if self._watcher is not None:

@@ -33,3 +33,11 @@ def resource_of(path: str) -> str:
         rest = rest[2:]
     resource = rest[0] if rest[0] in RESOURCES else "other"
     return f"{resource}/{rest[2]}" if len(rest) > 2 and rest[2] in SUBRESOURCES else resource
+
+
+def namespace_of(path: str) -> str:
+    """Return the namespace that a path is in; empty for none."""
+    match path.strip("/").split("/"):
+        case ["api", _, "namespaces", namespace, _, *_] | ["apis", _, _, "namespaces", namespace, _, *_]:
+            return namespace
+    return ""

@@ -1,13 +1,15 @@
-"""How many requests the API server gets from us, and who goes first: a token bucket with a queue for each kind.
+"""The rate of requests to the API server, and their order: a token bucket with a fair queue for each kind of request.
 
-What a request is, and when to ask again, is left to `api.py`.
+Kinds have priorities and a least share each; within a kind, namespaces are served in turn and each may wait with a
+bounded number of requests. What a request is, and when to ask again, is left to `api.py`.
 """
 
 import asyncio
 import math
 import time
-from collections import deque
 from enum import IntEnum
+
+from controller.cluster.fair_queue import FairQueue
 
 SHORTEST_WAIT_S = 0.001
 """So that a rounded-off token does not make the timer spin (chosen)."""
@@ -28,17 +30,28 @@ class Turn(IntEnum):
 PATIENT = (Turn.TELL, Turn.LEARN)
 """Nothing waits for them, and they leave what a second brings to those before them, who come in bursts."""
 
+SHARES = {Turn.READ: 0.2, Turn.TELL: 0.2, Turn.LEARN: 0.05}
+"""Least share of the rate that a kind has while it waits, whatever is before it (chosen: 4 statuses a second of 20)."""
+
 PATIENCE_S = 5.0
-"""How long all but changes let others go first, and keep a silence that those were asked for. Then one of each kind has
-its turn, so that people hear of changes that are refused for minutes (chosen: half the deadline of a call)."""
+"""How long all but changes keep a silence that only those before them were asked for. Then one of each kind has its
+turn, so that people hear of changes that are refused for minutes (chosen: half the deadline of a call)."""
+
+MOST_WAIT_S = 10.0
+"""A namespace's queue holds as many requests of a kind as can be sent in this time: more would not come to their turn
+within the deadline of a call."""
 
 
 class ShedError(Exception):
-    """A turn cannot come in time: the API server asked for silence."""
+    """A turn cannot come in time."""
 
-    def __init__(self, left_s: float) -> None:
-        super().__init__(f"{left_s:.1f} s of the silence that the API server asked for are left")
+    def __init__(self, why: str, left_s: float) -> None:
+        super().__init__(why)
         self.left_s = left_s
+
+
+class QueueFullError(ShedError):
+    """So many requests of its namespace wait that it could not come to its turn."""
 
 
 class Pace:
@@ -55,21 +68,20 @@ class Pace:
         """When the silence of each kind ends."""
         self._refused_s = dict.fromkeys(Turn, 0.0)
         """When that one ends which it was asked for itself."""
-        self._waiting: dict[Turn, deque[asyncio.Future[None]]] = {kind: deque() for kind in Turn}
+        self._waiting: dict[Turn, FairQueue[asyncio.Future[None]]] = {kind: FairQueue() for kind in Turn}
+        self._most_waiting = burst + math.ceil(MOST_WAIT_S * requests_per_s)
+        self._share_s = {kind: 1 / (SHARES.get(kind, 1.0) * requests_per_s) for kind in Turn}
+        """Longest time between two of a kind that waits."""
         self._since_s = dict.fromkeys(Turn, 0.0)
         """Since when those of each kind wait, or the latest of them had its turn."""
         self._alarm: asyncio.TimerHandle | None = None
 
-    async def turn(self, kind: Turn, until_s: float) -> None:
-        """Wait for a token; ShedError at once if a pause lasts beyond `until_s` on the monotonic clock."""
-        now_s = time.monotonic()
-        if not self._waiting[kind]:
-            self._since_s[kind] = now_s
-        opens_s = min(self._opens_s[kind], self._loses_patience_s(kind))
-        if opens_s > until_s:
-            raise ShedError(opens_s - now_s)
+    async def turn(self, kind: Turn, until_s: float, namespace: str = "") -> None:
+        """Wait for a token. ShedError at once if a pause lasts beyond `until_s` on the monotonic clock, or if the queue
+        of this kind is full of requests of the same namespace ("": what is about no namespace)."""
+        self._check_has_room(kind, until_s, namespace)
         turn = asyncio.get_running_loop().create_future()
-        self._waiting[kind].append(turn)
+        self._waiting[kind].push(namespace, turn)
         self._serve()
         try:
             await turn
@@ -77,7 +89,21 @@ class Pace:
             if turn.done() and not turn.cancelled():  # it came too late
                 self._tokens += 1
                 self._serve()
+            else:
+                self._waiting[kind].remove(namespace, turn)
             raise
+
+    def _check_has_room(self, kind: Turn, until_s: float, namespace: str) -> None:
+        now_s = time.monotonic()
+        if not self._waiting[kind]:
+            self._since_s[kind] = now_s
+        opens_s = min(self._opens_s[kind], self._loses_patience_s(kind))
+        if opens_s > until_s:
+            left_s = opens_s - now_s
+            raise ShedError(f"{left_s:.1f} s of the silence that the API server asked for are left", left_s)
+        if self._waiting[kind].waiting(namespace) >= self._most_waiting:
+            whose = f"about namespace {namespace}" if namespace else "about no namespace"
+            raise QueueFullError(f"{self._most_waiting} requests {whose} wait already, the limit", MOST_WAIT_S)
 
     def pause(self, refused: Turn, seconds: float) -> None:
         """Nothing of this kind or behind it goes out for so long, and what the bucket held is gone.
@@ -106,7 +132,7 @@ class Pace:
         self._tokens = min(self._burst, self._tokens + grown)
         self._filled_s = max(now_s, self._filled_s)
         for kind in Turn:
-            if self._waiting[kind] and self._tokens >= 1 and self._loses_patience_s(kind) <= now_s:
+            while self._waiting[kind] and self._tokens >= 1 and self._loses_patience_s(kind) <= now_s:
                 self._admit(kind, now_s)
         for kind, turns in self._waiting.items():
             while turns and self._tokens >= self._needs[kind] and self._opens_s[kind] <= now_s:
@@ -114,16 +140,20 @@ class Pace:
         self._wake_later(now_s)
 
     def _admit(self, kind: Turn, now_s: float) -> None:
-        """Give the first of a kind its turn, unless its call has given up."""
-        turn = self._waiting[kind].popleft()
-        if not turn.done():
+        """Give the next of a kind its turn, unless its call has given up."""
+        turn = self._waiting[kind].pop()
+        if turn is not None and not turn.done():
             turn.set_result(None)
             self._tokens -= 1
-            self._since_s[kind] = now_s
+            share_s = self._share_s[kind]  # a turn that was late does not delay the next one
+            self._since_s[kind] = min(now_s, max(self._since_s[kind] + share_s, now_s - share_s))
 
     def _loses_patience_s(self, kind: Turn) -> float:
         """When one of these goes whatever others want; changes have nobody before them."""
-        return math.inf if kind is Turn.CHANGE else max(self._since_s[kind] + PATIENCE_S, self._refused_s[kind])
+        if kind is Turn.CHANGE:
+            return math.inf
+        goes_s = max(self._opens_s[kind], self._since_s[kind]) + self._share_s[kind]
+        return max(min(goes_s, self._since_s[kind] + PATIENCE_S), self._refused_s[kind])
 
     def _wake_later(self, now_s: float) -> None:
         self.close()

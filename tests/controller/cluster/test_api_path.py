@@ -1,6 +1,6 @@
 import pytest
 
-from controller.cluster.api_path import is_safe, resource_of
+from controller.cluster.api_path import is_safe, namespace_of, resource_of
 
 WEB = "/apis/apps/v1/namespaces/shop/deployments/web"
 
@@ -52,3 +52,19 @@ def test_names_are_sent(path):
 def test_whatever_is_more_than_a_name_is_not(end):
     assert not is_safe(WEB + end)
     assert not is_safe("http://other" + WEB)
+
+
+@pytest.mark.parametrize(
+    ("path", "namespace"),
+    [
+        (WEB, "shop"),
+        (f"{WEB}/scale", "shop"),
+        ("/api/v1/namespaces/shop/events", "shop"),
+        ("/api/v1/namespaces/shop", ""),
+        ("/apis/apps/v1/deployments", ""),
+        ("/apis/apps/v1", ""),
+        ("/apis", ""),
+    ],
+)
+def test_a_path_names_the_namespace_that_it_is_in(path, namespace):
+    assert namespace_of(path) == namespace

@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from controller.cluster.pace import Pace, ShedError, Turn
+from controller.cluster.pace import SHARES, Pace, QueueFullError, ShedError, Turn
 
 CHANGE, READ, TELL, LEARN = Turn
 EVER = math.inf
@@ -23,7 +23,9 @@ async def in_order(pace, *wishes):
     return order
 
 
-def test_what_was_saved_goes_out_as_it_comes_and_then_changes_go_first():
+def test_what_was_saved_goes_out_as_it_comes_and_then_changes_go_first(monkeypatch):
+    monkeypatch.setattr("controller.cluster.pace.SHARES", dict.fromkeys(SHARES, 0.001))
+
     async def run():
         return await in_order(Pace(requests_per_s=20, burst=2), READ, READ, TELL, READ, CHANGE, CHANGE, READ)
 
@@ -118,6 +120,91 @@ def test_who_is_refused_silences_those_behind_and_nobody_before(refused):
                 continue
             with pytest.raises(ShedError, match="s of the silence"):
                 await pace.turn(kind, 0)
+        pace.close()
+
+    asyncio.run(run())
+
+
+async def served_among(monkeypatch, seconds, **crowds):
+    """How many requests of each namespace had their turn in so many virtual seconds, of crowds of (kind, number)."""
+    pace, clock = a_pace(monkeypatch)
+    served = dict.fromkeys(crowds, 0)
+
+    async def wait(namespace, kind):
+        await pace.turn(kind, EVER, namespace)
+        served[namespace] += 1
+
+    waiting = [
+        asyncio.create_task(wait(namespace, kind))
+        for namespace, (kind, number) in crowds.items()
+        for _ in range(number)
+    ]
+    for _ in range(round(seconds * 100)):
+        clock.now_s += 0.01
+        pace._serve()
+        await asyncio.sleep(0)
+    for each in waiting:
+        each.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    pace.close()
+    return served
+
+
+class Clock:
+    """Goes when it is told to."""
+
+    def __init__(self):
+        self.now_s = 1000.0
+
+    def monotonic(self):
+        return self.now_s
+
+
+def a_pace(monkeypatch, requests_per_s=20, burst=30):
+    """On virtual time, with its clock."""
+    clock = Clock()
+    monkeypatch.setattr("controller.cluster.pace.time", clock)
+    return Pace(requests_per_s, burst), clock
+
+
+@pytest.mark.parametrize("kind", Turn)
+def test_namespaces_are_served_in_turn_whatever_one_of_them_asks(kind, monkeypatch):
+    crowds = {"evil": (kind, 150), "good": (kind, 10), "fair": (kind, 30)}
+    served = asyncio.run(served_among(monkeypatch, 2.0, **crowds))
+    assert served["good"] == 10
+    assert served["fair"] >= 13
+    assert served["evil"] <= 30 + served["fair"] + 1  # with the burst, when it was alone
+
+
+def test_a_namespace_alone_has_the_whole_rate(monkeypatch):
+    served = asyncio.run(served_among(monkeypatch, 5.0, alone=(READ, 150)))
+    assert served["alone"] >= 98
+
+
+@pytest.mark.parametrize("kind", SHARES)
+def test_each_kind_keeps_its_share_beside_changes_without_end(kind, monkeypatch):
+    crowds = {"evil": (CHANGE, 200), "good": (kind, 100)}
+    served = asyncio.run(served_among(monkeypatch, 9.0, **crowds))
+    assert served["good"] >= 0.9 * SHARES[kind] * 20 * 9 - 1
+    assert served["evil"] >= 0.7 * 20 * 9
+
+
+def test_a_namespace_waits_with_a_bounded_number_of_requests_and_others_are_not_refused(monkeypatch):
+    async def run():
+        pace, _ = a_pace(monkeypatch, requests_per_s=1, burst=2)
+        waiting = [asyncio.create_task(pace.turn(READ, EVER, "evil")) for _ in range(14)]
+        await asyncio.sleep(0)
+        with pytest.raises(QueueFullError, match="12 requests about namespace evil wait already, the limit"):
+            await pace.turn(READ, EVER, "evil")
+        waiting += [asyncio.create_task(pace.turn(*other)) for other in ((READ, EVER, "good"), (CHANGE, EVER, "evil"))]
+        await asyncio.sleep(0)
+        waiting[5].cancel()
+        await asyncio.sleep(0)
+        waiting.append(asyncio.create_task(pace.turn(READ, EVER, "evil")))
+        await asyncio.sleep(0)
+        assert sum(each.done() for each in waiting) == 3  # two of the burst, and who gave up
+        for each in waiting:
+            each.cancel()
         pace.close()
 
     asyncio.run(run())
