@@ -26,8 +26,15 @@ BURST, REFILL_S = 25, 300.0
 Source: https://github.com/kubernetes/client-go/blob/v0.37.2/tools/record/events_cache.go (defaultSpamBurst)
 """
 
+NAMESPACE_BURST, NAMESPACE_REFILL_S = 10, 60.0
+"""Events that each namespace may send whatever others do (chosen: enough for a policy of it to be understood)."""
+
 OVERALL_BURST, OVERALL_REFILL_S = 100, 0.5
-"""All policies together: when Prometheus goes down, a hundred of a thousand say it as well as all (chosen)."""
+"""What all namespaces may send together beyond that: when Prometheus goes down, a hundred of a thousand policies say it
+as well as all (chosen)."""
+
+MOST_NAMESPACES = 1024
+"""Buckets of namespaces; beyond that, full ones are dropped, as a new one is the same (chosen)."""
 
 NAME_CHARACTERS = 253
 
@@ -124,21 +131,33 @@ class Bucket:
 class EventLimits:
     """Keeps what repeats itself from flooding: at most one in five minutes of a kind and policy, changes of size apart.
 
+    Each namespace has a small budget of its own, and all share a large one, so that no namespace can silence another.
     Times are in seconds on a clock that does not jump.
     """
 
     overall: Bucket = field(default_factory=lambda: Bucket(OVERALL_BURST, 0.0))
+    of_namespace: dict[str, Bucket] = field(default_factory=dict)
     of_policy: dict[str, dict[str, Bucket]] = field(default_factory=dict)
 
-    def allow(self, uid: str, reason: str, now_s: float) -> bool:
-        """Whether this event may be sent."""
+    def allow(self, namespace: str, uid: str, reason: str, now_s: float) -> bool:
+        """Whether this event of a policy may be sent."""
         burst = BURST if reason == SCALED else 1
         bucket = self.of_policy.setdefault(uid, {}).setdefault(reason, Bucket(burst, now_s))
-        return bucket.take(now_s, burst, REFILL_S) and self.overall.take(now_s, OVERALL_BURST, OVERALL_REFILL_S)
+        return bucket.take(now_s, burst, REFILL_S) and (
+            self._namespace(namespace, now_s).take(now_s, NAMESPACE_BURST, NAMESPACE_REFILL_S)
+            or self.overall.take(now_s, OVERALL_BURST, OVERALL_REFILL_S)
+        )
 
     def forget(self, uid: str) -> None:
         """Drop what is remembered of a policy that is gone."""
         self.of_policy.pop(uid, None)
+
+    def _namespace(self, namespace: str, now_s: float) -> Bucket:
+        if namespace not in self.of_namespace and len(self.of_namespace) >= MOST_NAMESPACES:
+            refill_s = NAMESPACE_BURST * NAMESPACE_REFILL_S
+            kept = {name: bucket for name, bucket in self.of_namespace.items() if now_s - bucket.since_s < refill_s}
+            self.of_namespace = kept
+        return self.of_namespace.setdefault(namespace, Bucket(NAMESPACE_BURST, now_s))
 
 
 def event_body(said: Said, facts: Facts, instance: str) -> dict[str, Any]:

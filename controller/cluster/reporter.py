@@ -8,14 +8,15 @@ import asyncio
 import logging
 import random
 import time
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from controller.cluster.api_answer import ApiError
 from controller.cluster.conditions import Facts
 from controller.cluster.events import EventLimits, event_body, events_of
+from controller.cluster.fair_queue import FairQueue
 from controller.cluster.status import Status, essence, invalid_status, is_material, patch_of, status_of
 from controller.crd.status import fitting
 from controller.crd.tables import API_VERSION
@@ -23,11 +24,21 @@ from controller.reconcile import Outcome
 
 log = logging.getLogger(__name__)
 
-MOST_IN_FLIGHT = 4
+MOST_IN_FLIGHT = 16
 """Writes at a time (chosen)."""
 
-MOST_EVENTS_WAITING = 200
-"""Of more the oldest are dropped: events are news (chosen)."""
+MOST_OF_NAMESPACE = 4
+"""Of them in one namespace, whose webhook may make each of them hang (chosen)."""
+
+MOST_OF_SLOW_NAMESPACE = 1
+"""The same where the latest write was not answered in time (chosen)."""
+
+EVENT_EVERY = 4
+"""One write in so many is an event, while statuses wait too (chosen)."""
+
+MOST_EVENTS_WAITING, MOST_EVENTS = 200, 1000
+"""Of a namespace, and of all; of more, the oldest of the namespace with the most are dropped: events are news
+(chosen)."""
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 15.0, 300.0
 """After a refusal a policy's status waits so long, doubled up to the limit, with jitter (chosen: first an interval)."""
@@ -66,6 +77,8 @@ class _Page:
     """The essence of what the API server has, as far as we know: what the watch tells of it is no news."""
     failures: int = 0
     busy: bool = False
+    due: bool = False
+    """In the queue."""
     waiting: asyncio.TimerHandle | None = None
 
     def look(self, seen: Mapping[str, Any]) -> None:
@@ -93,8 +106,14 @@ class Reporter:
         self._api, self._may_write, self._instance = api, may_write, instance
         self._count, self._now_s = count, now_s
         self._pages: dict[str, _Page] = {}
-        self._due: dict[str, None] = {}
-        self._events: deque[dict[str, Any]] = deque()
+        self._due: FairQueue[str] = FairQueue()
+        """Policies whose status is to be written, by uid; each at most once."""
+        self._events: FairQueue[dict[str, Any]] = FairQueue()
+        self._in_flight: Counter[str] = Counter()
+        """Writes that are under way, by namespace."""
+        self._slow: set[str] = set()
+        """Namespaces whose latest write was not answered in time."""
+        self._statuses_in_row = 0
         self._limits = EventLimits()
         self._has_work = asyncio.Event()
         self._ends = False
@@ -145,37 +164,70 @@ class Reporter:
         if not is_material(page.known, status):
             return
         for said in events_of(page.known, status, outcome):
-            if self._limits.allow(facts.uid, said.reason, self._now_s()):
+            if self._limits.allow(facts.namespace, facts.uid, said.reason, self._now_s()):
                 self._announce(event_body(said, facts, self._instance))
         page.facts, page.known = facts, status
         self._queue(page)
 
     def _announce(self, event: dict[str, Any]) -> None:
-        if len(self._events) >= MOST_EVENTS_WAITING:
-            self._events.popleft()
+        self._events.push(event["metadata"]["namespace"], event)
+        most = self._events.longest()
+        if self._events.waiting(most) > MOST_EVENTS_WAITING or len(self._events) > MOST_EVENTS:
+            self._events.pop_of(most)
             self._count("event", "dropped")
-        self._events.append(event)
         self._has_work.set()
 
     def _queue(self, page: _Page) -> None:
         """Have the newest status written, unless a write or a pause of this policy ends first and sees to it."""
-        if not page.busy and page.waiting is None:
-            self._due[page.facts.uid] = None
+        if not page.busy and not page.due and page.waiting is None:
+            page.due = True
+            self._due.push(page.facts.namespace, page.facts.uid)
             self._has_work.set()
 
     async def _work(self) -> None:
         while True:
             await self._has_work.wait()
-            if self._due:
-                uid = next(iter(self._due))
-                del self._due[uid]
-                await self._write(uid, self._pages[uid])
-            elif self._events:
-                await self._send(self._events.popleft())
-            elif self._ends:
+            write = self._next_write()
+            if write is not None:
+                await write
+                self._has_work.set()  # for what waited until its namespace has fewer writes under way
+            elif self._ends and not self._due and not self._events:
                 return
             else:
                 self._has_work.clear()
+
+    def _next_write(self) -> Coroutine[Any, Any, None] | None:
+        """The next write of a namespace that has not too many under way, from the namespaces in turn."""
+        is_events_turn = self._statuses_in_row >= EVENT_EVERY - 1
+        event = self._events.pop(self._may_begin) if is_events_turn else None
+        uid = self._due.pop(self._may_begin) if event is None else None
+        if uid is not None:
+            self._statuses_in_row += 1
+            page = self._pages[uid]
+            page.due = False
+            return self._bounded(page.facts.namespace, self._write(uid, page))
+        self._statuses_in_row = 0
+        event = event or self._events.pop(self._may_begin)
+        return None if event is None else self._bounded(event["metadata"]["namespace"], self._send(event))
+
+    def _may_begin(self, namespace: str) -> bool:
+        return self._in_flight[namespace] < (MOST_OF_SLOW_NAMESPACE if namespace in self._slow else MOST_OF_NAMESPACE)
+
+    async def _bounded(self, namespace: str, write: Awaitable[None]) -> None:
+        """Count a write as one of its namespace while it is under way."""
+        self._in_flight[namespace] += 1
+        try:
+            await write
+        finally:
+            self._in_flight[namespace] -= 1
+            if not self._in_flight[namespace]:
+                del self._in_flight[namespace]
+
+    def _note_speed(self, namespace: str, error: Exception | None = None) -> None:
+        if isinstance(error, ApiError) and error.reason == "Timeout":
+            self._slow.add(namespace)
+        else:
+            self._slow.discard(namespace)
 
     async def _write(self, uid: str, page: _Page) -> None:
         status, page.busy = page.known, True
@@ -195,8 +247,10 @@ class Reporter:
             return
         except Exception as error:
             page.busy = False
+            self._note_speed(page.facts.namespace, error)
             self._refused(page, error)
             return
+        self._note_speed(page.facts.namespace)
         page.busy, page.failures, page.echo = False, 0, hash(essence(fitting(answer.get("status"))))
         self._count("status", "written")
         if page.known is not status and self._pages.get(uid) is page:
@@ -232,9 +286,11 @@ class Reporter:
             self._count("event", "dropped")
             return
         except Exception as error:
+            self._note_speed(metadata["namespace"], error)
             self._count("event", "refused")
             self._log("event", metadata["namespace"], event["involvedObject"]["name"], error)
             return
+        self._note_speed(metadata["namespace"])
         self._count("event", "written")
 
     def _check_is_ours(self, page: _Page | None = None) -> None:
@@ -244,8 +300,12 @@ class Reporter:
 
     def _drop(self, uid: str) -> None:
         page = self._pages.pop(uid, None)
-        self._due.pop(uid, None)
-        if page is not None and page.waiting is not None:
+        if page is None:
+            return
+        if page.due:
+            self._due.remove(page.facts.namespace, uid)
+            page.due = False
+        if page.waiting is not None:
             page.waiting.cancel()
             page.waiting = None
 

@@ -2,7 +2,17 @@ from dataclasses import replace
 
 import pytest
 
-from controller.cluster.events import BURST, OVERALL_BURST, REFILL_S, EventLimits, Said, event_body, events_of
+from controller.cluster.events import (
+    BURST,
+    MOST_NAMESPACES,
+    NAMESPACE_BURST,
+    OVERALL_BURST,
+    REFILL_S,
+    EventLimits,
+    Said,
+    event_body,
+    events_of,
+)
 from controller.cluster.status import invalid_status, status_of
 from scaling.decision import Reason
 from tests.controller.cluster.test_status import (
@@ -79,27 +89,45 @@ def test_each_refused_edit_of_a_resource_is_told_once():
 
 def test_what_repeats_itself_is_sent_once_in_five_minutes_and_changes_of_size_more_often():
     limits = EventLimits()
-    assert [limits.allow("a", "Conflict", later_s) for later_s in (0, 15, 299, 300, 310)] == [
+    assert [limits.allow("shop", "a", "Conflict", later_s) for later_s in (0, 15, 299, 300, 310)] == [
         True,
         False,
         False,
         True,
         False,
     ]
-    assert limits.allow("a", "TargetNotFound", 15)
-    assert limits.allow("b", "Conflict", 15)
-    assert [limits.allow("a", "Scaled", 15) for _ in range(BURST + 1)] == [True] * BURST + [False]
-    assert limits.allow("a", "Scaled", 15 + REFILL_S)
+    assert limits.allow("shop", "a", "TargetNotFound", 15)
+    assert limits.allow("shop", "b", "Conflict", 15)
+    assert [limits.allow("shop", "a", "Scaled", 15) for _ in range(BURST + 1)] == [True] * BURST + [False]
+    assert limits.allow("shop", "a", "Scaled", 15 + REFILL_S)
 
 
 def test_a_thousand_policies_that_go_blind_at_once_do_not_flood_the_cluster():
     limits = EventLimits()
-    assert sum(limits.allow(str(policy), "HeldOnMissingMetrics", 0.0) for policy in range(1000)) == OVERALL_BURST
+    assert sum(limits.allow("shop", str(policy), "HeldOnMissingMetrics", 0.0) for policy in range(1000)) == (
+        NAMESPACE_BURST + OVERALL_BURST
+    )
+
+
+def test_one_namespace_that_spams_does_not_silence_another():
+    limits = EventLimits()
+    for policy in range(1000):
+        limits.allow("evil", f"evil-{policy}", "Conflict", 0.0)
+    assert not limits.allow("evil", "evil-1000", "Conflict", 0.0)
+    said = [limits.allow("good", f"good-{policy}", "Conflict", 0.0) for policy in range(NAMESPACE_BURST)]
+    assert said == [True] * NAMESPACE_BURST
+
+
+def test_budgets_of_namespaces_that_are_full_again_are_forgotten():
+    limits = EventLimits()
+    for number in range(5 * MOST_NAMESPACES):
+        limits.allow(f"shop-{number}", str(number), "Conflict", 10.0 * number)
+    assert len(limits.of_namespace) <= MOST_NAMESPACES
 
 
 def test_nothing_is_remembered_of_policies_that_are_gone():
     limits = EventLimits()
-    limits.allow("a", "Conflict", 0.0)
+    limits.allow("shop", "a", "Conflict", 0.0)
     limits.forget("a")
     limits.forget("never seen")
     assert limits.of_policy == {}

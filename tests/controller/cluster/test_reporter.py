@@ -8,7 +8,12 @@ import pytest
 
 from controller.cluster import reporter as module
 from controller.cluster.api_answer import ApiError
-from controller.cluster.reporter import MOST_EVENTS_WAITING, MOST_IN_FLIGHT, Reporter
+from controller.cluster.reporter import (
+    MOST_EVENTS,
+    MOST_EVENTS_WAITING,
+    MOST_OF_NAMESPACE,
+    Reporter,
+)
 from controller.cluster.status import status_of
 from scaling.decision import Reason
 from scaling.observation import Value
@@ -148,15 +153,16 @@ def test_the_newest_of_each_policy_is_written_while_ticks_never_wait():
                 policy = replace(policy, unix_s=policy.unix_s + 15 * size)
                 reporter.note(policy, an_outcome(size - 1, size, (Reason.BELOW_BAND,)))
             await settle()
-        assert api.most_in_flight == MOST_IN_FLIGHT
+        assert api.most_in_flight == MOST_OF_NAMESPACE
         api.gate.set()
-        await until(lambda: len(api.statuses) >= 100 + MOST_IN_FLIGHT)
 
-        newest = {path: body["status"]["desiredReplicas"] for path, body in api.statuses}
-        assert len(newest) == 100
-        assert set(newest.values()) == {8}
-        assert len(api.statuses) == 100 + MOST_IN_FLIGHT  # those under way at the first were written again
-        assert api.most_in_flight == MOST_IN_FLIGHT
+        def newest():
+            return {path: body["status"]["desiredReplicas"] for path, body in api.statuses}
+
+        await until(lambda: len(newest()) == 100 and set(newest().values()) == {8})
+        again = len(api.statuses) - 100  # those under way at the first were written again
+        assert 0 < again <= MOST_OF_NAMESPACE
+        assert api.most_in_flight == MOST_OF_NAMESPACE
 
     run(story)
 
@@ -199,16 +205,16 @@ def test_what_is_noted_during_a_pause_waits_for_its_end_and_goes_in_place_of_the
 def test_a_deleted_policy_is_not_written_for():
     async def story(api, reporter):
         api.gate.clear()
-        for number in range(MOST_IN_FLIGHT + 1):
+        for number in range(MOST_OF_NAMESPACE + 1):
             reporter.note(replace(facts(), uid=f"uid-{number}"), an_outcome())
         await settle()
-        reporter.forget(f"uid-{MOST_IN_FLIGHT}")  # waits
+        reporter.forget(f"uid-{MOST_OF_NAMESPACE}")  # waits
         reporter.note(replace(facts(later_s=15), uid="uid-0"), ADD)
         reporter.forget("uid-0")  # is under way, and had more to say
         reporter.forget("never seen")
         api.gate.set()
         await settle()
-        assert len(api.statuses) == MOST_IN_FLIGHT
+        assert len(api.statuses) == MOST_OF_NAMESPACE
         assert 6 not in api.desired()
 
     run(story)
@@ -273,7 +279,7 @@ def test_what_was_not_written_before_the_lease_was_lost_is_told_anew_after():
 
     async def story(api, reporter):
         api.gate.clear()
-        for number in range(MOST_IN_FLIGHT):
+        for number in range(MOST_OF_NAMESPACE):
             reporter.note(replace(facts(), uid=f"busy-{number}"), an_outcome())
         reporter.note(facts(), ADD)
         await settle()
@@ -368,6 +374,95 @@ def test_while_the_api_server_is_silent_the_oldest_events_make_room():
         assert counted == [("event", "dropped")] * 3
 
     run(story, count=lambda *what: counted.append(what), now_s=itertools.count(step=10).__next__)
+
+
+def a_policy(namespace, number, later_s=0):
+    return replace(facts(later_s=later_s), namespace=namespace, uid=f"{namespace}-{number}", name=f"web-{number}")
+
+
+def written_in(api, namespace):
+    return sum(f"/namespaces/{namespace}/" in path for path, _ in api.statuses)
+
+
+def test_statuses_of_one_namespace_do_not_wait_behind_those_of_another():
+    async def story(api, reporter):
+        for number in range(400):
+            reporter.note(a_policy("evil", number), an_outcome())
+        for number in range(3):
+            reporter.note(a_policy("good", number), an_outcome())
+        before = []
+
+        async def patch(path, body):
+            api.statuses.append((path, body()))
+            before.append(written_in(api, "evil") if "/good/" in path else None)
+            await asyncio.sleep(0)
+            return {"status": {}}
+
+        api.patch = patch
+        await until(lambda: written_in(api, "good") == 3)
+        assert max(behind for behind in before if behind is not None) <= MOST_OF_NAMESPACE + 3
+
+    run(story)
+
+
+def test_writes_that_hang_in_one_namespace_leave_room_for_the_others():
+    async def story(api, reporter):
+        hanging, patch = asyncio.Event(), api.patch
+
+        async def hangs_in_evil(path, body):
+            if "/evil/" in path:
+                await hanging.wait()
+                raise refused(None, "Timeout")
+            return await patch(path, body)
+
+        api.patch = hangs_in_evil
+        for number in range(40):
+            reporter.note(a_policy("evil", number), an_outcome())
+        for number in range(40):
+            reporter.note(a_policy("good", number), an_outcome())
+        await until(lambda: written_in(api, "good") == 40)
+        assert reporter._in_flight == {"evil": MOST_OF_NAMESPACE}
+        hanging.set()
+        hanging.clear()
+        await settle()
+        assert reporter._in_flight == {"evil": 1}  # until one is answered
+        hanging.set()
+
+    run(story)
+
+
+def test_events_are_sent_while_there_are_statuses_without_end():
+    async def story(api, reporter):
+        before = []
+
+        async def post(path, body):
+            before.append(len(api.statuses))
+
+        api.post = post
+        for number in range(60):
+            reporter.note(replace(a_policy("evil", number), before=CALM), ADD)
+        await until(lambda: len(api.statuses) == 60)
+        assert min(before) <= 2 * MOST_OF_NAMESPACE
+
+    run(story)
+
+
+def test_events_of_many_namespaces_are_bounded_and_the_one_with_the_most_loses():
+    counted = []
+
+    async def story(api, reporter):
+        api.gate.clear()
+        for number in range(MOST_EVENTS_WAITING):
+            reporter._announce({"metadata": {"namespace": "evil"}, "number": number})
+        for number in range(MOST_EVENTS):
+            reporter._announce({"metadata": {"namespace": f"good-{number % 100}"}})
+        assert len(reporter._events) == MOST_EVENTS
+        assert reporter._events.waiting("evil") < MOST_EVENTS_WAITING / 10
+        while reporter._events:
+            reporter._events.pop()
+
+    run(story, count=lambda *what: counted.append(what))
+    assert counted == [("event", "dropped")] * MOST_EVENTS_WAITING
 
 
 def test_a_resource_that_cannot_be_read_is_told_and_stops_being_so():
