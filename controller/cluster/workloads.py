@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from controller.cluster.api import ApiError, Body
+from controller.cluster.backoff import SPREAD, backoff_of, with_next_look
 from controller.cluster.contests import MANAGER, Key
 from controller.cluster.kinds import Kinds, Reads, Scalable
 from controller.cluster.rivals import Rivals
@@ -21,17 +22,6 @@ from scaling.decision import Reason
 KEPT_S = 60.0
 """How long a scale that nobody watches is believed: at 15 s intervals a quarter of the requests. Chosen; a write is
 fenced by the version that was read, whatever its age."""
-
-RETRY_S = 30.0
-"""How long a failed reading is left alone (chosen)."""
-
-SILENCE_RETRY_S = 10.0
-"""How long it is where no answer came: what waits for the API server goes on within half a minute of its return
-(chosen)."""
-
-FORBIDDEN_FIRST_S, FORBIDDEN_RETRY_S = 15.0, 180.0
-"""How long what is forbidden is left alone, doubled up to the limit: rights are given by people, but an API server that
-has just started knows of none for a moment (chosen)."""
 
 WRITE_WITHIN_S = 4.0
 """How long a write may take once it is sent. Another instance may write 15 s after our last renewal, and we believe in
@@ -67,7 +57,7 @@ class _Kept:
 
 def _kept(answer: Workload | Refused, key: Key, now_s: float, before: _Kept | None) -> _Kept:
     """An answer, for as long as it is believed; `before`: the one that it follows."""
-    kept_s = _retry_s(answer, before) if isinstance(answer, Refused) else KEPT_S
+    kept_s = backoff_of(answer).after(_before_s(answer, before)) if isinstance(answer, Refused) else KEPT_S
     return _Kept(now_s + kept_s * _spread(key), answer, kept_s)
 
 
@@ -94,6 +84,15 @@ class ReadOnlyWorkloads:
         self._news: dict[Key, Workload] = {}
         """What we wrote or were answered, until the watch has caught up."""
         self._uids: dict[str, str] = {}
+        self.on_backoff: Callable[[str], None] = lambda reason: None
+        """Hears the reason when a target that could not be read is put off for longer."""
+
+    def ask_again(self) -> None:
+        """Forget who did not answer: the API server is back."""
+        self._kinds.ask_again()
+        silent = [key for key, kept in self._asked.items() if _is_silence(kept.answer)]
+        for key in silent:
+            del self._asked[key]
 
     async def scale(self, target: Target, now_s: float) -> Scale | Refused:
         """The target's present scale and what stands against a change; never older than our own last write."""
@@ -158,10 +157,17 @@ class ReadOnlyWorkloads:
         if not self._watched.watches(key[1]) and (kept is None or now_s >= kept.until_s):
             answer = await self._ask(key, now_s)
             if not target.superseded:  # and forgotten meanwhile, maybe for good
-                self._asked[key] = _kept(answer, key, now_s, kept)
+                self._keep_asked(key, answer, now_s, kept)
+
+    def _keep_asked(self, key: Key, answer: Workload | Refused, now_s: float, before: _Kept | None) -> None:
+        if isinstance(answer, Refused):
+            if _before_s(answer, before) is not None:
+                self.on_backoff(answer.reason)
+            answer = with_next_look(answer)
+        self._asked[key] = _kept(answer, key, now_s, before)
 
     async def _ask(self, key: Key, now_s: float) -> Workload | Refused:
-        place = await self._kinds.find(key[1], now_s)
+        place = await self._kinds.find(key[1], now_s, key[0])
         if isinstance(place, Refused):
             return place
         return await self._owned(place, key) or await self._get(place, key)
@@ -172,8 +178,8 @@ class ReadOnlyWorkloads:
             return None
         try:
             owners = (await self._reads.get(place.path(key[0], key[1].name)))["metadata"].get("ownerReferences", ())
-        except ApiError:  # what of it matters, /scale says
-            return None
+        except ApiError as error:  # what of any other matters, /scale says
+            return _refused(error, "get", place, key) if error.code == 404 else None
         owner = next((f"{each['kind']} {each['name']}" for each in owners if each.get("controller")), None)
         if owner is None:
             return None
@@ -213,7 +219,7 @@ class ClusterWorkloads(ReadOnlyWorkloads):
         The version may have moved on without the size, by a status for instance: then it is tried once more.
         """
         key = _key(target)
-        place = await self._kinds.find(key[1], now_s)
+        place = await self._kinds.find(key[1], now_s, key[0])
         if isinstance(place, Refused):
             return place
         forbidden = self._forbidden.get(key)
@@ -299,6 +305,10 @@ class ClusterWorkloads(ReadOnlyWorkloads):
         return known
 
 
+def _is_silence(answer: Workload | Refused) -> bool:
+    return isinstance(answer, Refused) and answer.reason == "ApiUnavailable"
+
+
 def _key(target: Target) -> Key:
     return target.resource.namespace, target.resource.target
 
@@ -348,15 +358,12 @@ def _refused(error: ApiError, verb: str, place: Scalable, key: Key) -> Refused:
     return Refused("ApiUnavailable", said)
 
 
-def _retry_s(refused: Refused, before: _Kept | None) -> float:
-    if refused.reason == "ApiUnavailable":
-        return SILENCE_RETRY_S
-    if refused.reason != "Forbidden":
-        return RETRY_S
-    again = before is not None and isinstance(before.answer, Refused) and before.answer.reason == "Forbidden"
-    return min(FORBIDDEN_RETRY_S, 2 * before.kept_s) if before is not None and again else FORBIDDEN_FIRST_S
+def _before_s(refused: Refused, before: _Kept | None) -> float | None:
+    """How long the same refusal counted before; None where it is the first."""
+    again = before is not None and isinstance(before.answer, Refused) and before.answer.reason == refused.reason
+    return before.kept_s if before is not None and again else None
 
 
 def _spread(key: Key) -> float:
-    """A share from 0.8 to 1.2, so that what was first asked together is not asked together for ever."""
-    return 0.8 + 0.4 * zlib.crc32(f"{key[0]}/{key[1]}".encode()) / 2**32
+    """A factor, so that what was first asked together is not asked together for ever."""
+    return 1 - SPREAD + 2 * SPREAD * zlib.crc32(f"{key[0]}/{key[1]}".encode()) / 2**32

@@ -87,6 +87,9 @@ class OperatorMetrics:
         self._called = self._counter("api_requests", "Requests to the API server.", "verb", "resource", "code")
         self._called_s = self._histogram("api_request_duration", "To an answer of it.", REQUEST_S, "verb", "resource")
         self._reports = self._counter("reports", "Statuses and events, and what came of them.", "kind", "result")
+        self._backoffs = self._counter(
+            "target_backoffs", "Times that a target that cannot be read was put off for longer.", "reason"
+        )
         self._restarts = self._counter("watch_restarts", "Times that the watches ended and began again.")
         self._lag_s = self._histogram("event_loop_lag", "How late the event loop is.", SHORT_S)
         self._leader = Gauge("forescale_leader", "Whether this instance holds the Lease.", registry=self.registry)
@@ -128,6 +131,10 @@ class OperatorMetrics:
     def reported(self, kind: str, result: str) -> None:
         """The count of `controller.cluster.reporter`."""
         self._reports.labels(kind, result).inc()
+
+    def backed_off(self, reason: str) -> None:
+        """A target could not be read again, for a reason of the operator's own words, and is asked for later."""
+        self._backoffs.labels(reason).inc()
 
     def watch_restarted(self) -> None:
         """The watches ended and begin again; may be told from another thread."""

@@ -106,6 +106,7 @@ class Operator:
         self.policies = Policies(self.clock.now_s, OffLimits(denied, own_pod()))
         self.rivals, self.watched, self.book = Rivals(), WatchedWorkloads(), PolicyBook()
         self._build_ports(rehearse)
+        self.workloads.on_backoff = self.exporter.backed_off
         self.startups = Startups(self.api, self.workloads.selector)
         self.reporter = Reporter(self.api, self._may_report, self.lease.settings.identity, self.exporter.reported)
         would_be = None if self.rehearsal is None else self.rehearsal.would_be
@@ -290,6 +291,7 @@ class Operator:
         if not held:
             return
         self.rivals.contests.clear()
+        self.workloads.ask_again()
         self.resync.soon()
         for care in self.policies:
             care.begin_anew(self.clock.now_s())

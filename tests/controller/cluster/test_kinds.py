@@ -1,8 +1,10 @@
 import asyncio
+import itertools
 
 import pytest
 
-from controller.cluster.kinds import KEPT_S, MOST_GROUPS, REFUSAL_KEPT_S, SILENCE_KEPT_S, Kinds, Scalable
+from controller.cluster.backoff import KIND_MISSING, KIND_SILENT
+from controller.cluster.kinds import KEPT_S, MOST_GROUPS, REFUSAL_KEPT_S, Kinds, Scalable
 from controller.crd.tables import TargetRef
 from tests.controller.cluster.workload_bodies import APPS, FakeApi, an_error
 
@@ -88,7 +90,39 @@ def test_a_refusal_is_believed_for_a_minute(first):
 def test_a_server_that_is_back_is_asked_again_at_once():
     api = FakeApi()
     api.will("/apis/apps/v1", an_error(None), APPS)
-    assert found(api, WEB, SILENCE_KEPT_S)[-1] == Scalable("/apis/apps/v1", "deployments")
+    assert found(api, WEB, KIND_SILENT.first_s)[-1] == Scalable("/apis/apps/v1", "deployments")
+
+
+@pytest.mark.parametrize(("code", "backoff"), [(404, KIND_MISSING), (403, KIND_MISSING), (None, KIND_SILENT)])
+def test_a_group_that_is_not_there_is_asked_for_ever_less_often(code, backoff):
+    api = FakeApi()
+    api.will("/apis/apps/v1", an_error(code))
+
+    async def run():
+        kinds, asked_s = Kinds(api), []
+        for now_s in range(0, 1800):
+            before = len(api.asked)
+            await kinds.find(WEB, float(now_s))
+            asked_s += [now_s] * (len(api.asked) - before)
+        kinds.ask_again()
+        await kinds.find(WEB, 1800.0)
+        return [later - earlier for earlier, later in itertools.pairwise(asked_s)]
+
+    pauses_s = asyncio.run(run())
+    assert (pauses_s[0], pauses_s[1], pauses_s[-1]) == (backoff.first_s, 2 * backoff.first_s, backoff.longest_s)
+    assert len(api.asked) == len(pauses_s) + 1 + (code is None)  # a silence is over at once
+
+
+def test_discovery_counts_for_the_namespace_that_needs_it():
+    payers = []
+
+    class Api(FakeApi):
+        async def get(self, path, query=None, namespace=""):
+            payers.append(namespace)
+            return await super().get(path, query)
+
+    asyncio.run(Kinds(Api()).find(WEB, 0.0, "shop"))
+    assert payers == ["shop"]
 
 
 @pytest.mark.parametrize(("answer", "is_kept"), [(503, True), (None, True), (403, True), (404, False)])

@@ -3,20 +3,12 @@ import asyncio
 import numpy as np
 import pytest
 
+from controller.cluster.backoff import FORBIDDEN, MISSING, SILENT
 from controller.cluster.kinds import Kinds
 from controller.cluster.lease import LeaseSettings
 from controller.cluster.rivals import HPA
 from controller.cluster.watched import WatchedWorkloads
-from controller.cluster.workloads import (
-    FORBIDDEN_FIRST_S,
-    FORBIDDEN_RETRY_S,
-    KEPT_S,
-    RETRY_S,
-    SILENCE_RETRY_S,
-    WRITE_WITHIN_S,
-    ClusterWorkloads,
-    ReadOnlyWorkloads,
-)
+from controller.cluster.workloads import KEPT_S, WRITE_WITHIN_S, ClusterWorkloads, ReadOnlyWorkloads
 from controller.ports import Refused, Scale, Target
 from scaling.decision import Reason
 from tests.controller.cluster.test_rivals import an_hpa
@@ -146,10 +138,10 @@ def test_a_deployment_is_asked_for_where_it_is_not_watched():
 @pytest.mark.parametrize(
     ("code", "reason", "left_alone_s"),
     [
-        (404, "TargetNotFound", RETRY_S),
-        (403, "Forbidden", FORBIDDEN_FIRST_S),
-        (503, "ApiUnavailable", SILENCE_RETRY_S),
-        (None, "ApiUnavailable", SILENCE_RETRY_S),
+        (404, "TargetNotFound", MISSING.first_s),
+        (403, "Forbidden", FORBIDDEN.first_s),
+        (503, "ApiUnavailable", SILENT.first_s),
+        (None, "ApiUnavailable", SILENT.first_s),
     ],
 )
 def test_a_scale_that_cannot_be_read_is_refused_and_left_alone_for_a_while(code, reason, left_alone_s):
@@ -159,6 +151,56 @@ def test_a_scale_that_cannot_be_read_is_refused_and_left_alone_for_a_while(code,
     assert scene.api.asked.count(SET_SCALE) == 1
     scene.read(1.3 * left_alone_s)
     assert scene.api.asked.count(SET_SCALE) == 2
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "backoff", "words"),
+    [
+        (404, "TargetNotFound", MISSING, "6 min"),
+        (403, "Forbidden", FORBIDDEN, "4 min"),
+        (400, "Invalid", MISSING, "6 min"),
+        (None, "ApiUnavailable", SILENT, "4 min"),
+    ],
+)
+def test_a_target_that_cannot_be_read_is_asked_for_ever_less_often(code, reason, backoff, words):
+    scene = Scene(kind="ReplicaSet")
+    scene.api.will(SET_SCALE, an_error(code))
+    put_off: list[str] = []
+    scene.workloads.on_backoff = put_off.append
+    asked_s = []
+    for now_s in range(0, 3600, 5):
+        before = scene.api.asked.count(SET_SCALE)
+        found = scene.read(float(now_s))
+        assert (found.reason, found.message.split("; ")[-1]) == (reason, f"the operator looks again within {words}")
+        asked_s += [now_s] * (scene.api.asked.count(SET_SCALE) - before)
+    pauses_s = np.diff(asked_s)
+    assert 0.8 * backoff.first_s <= pauses_s[0] <= 1.2 * backoff.first_s + 5
+    assert 0.8 * backoff.longest_s <= pauses_s[-1] <= 1.2 * backoff.longest_s + 5
+    assert put_off == [reason] * len(pauses_s)
+
+    scene.api.will(SET_SCALE, a_scale(5))
+    assert scene.read(3600.0 + 1.2 * backoff.longest_s) == Scale(5, 5)
+    scene.api.will(SET_SCALE, an_error(code))
+    scene.read(5000.0)
+    scene.read(5000.0 + 1.2 * backoff.first_s)
+    assert scene.api.asked.count(SET_SCALE) == len(asked_s) + 3  # from the first pause again
+
+
+def test_a_replica_set_that_does_not_exist_costs_one_request():
+    scene = Scene(kind="ReplicaSet")
+    scene.api.will(SET_SCALE.removesuffix("/scale"), an_error(404))
+    assert scene.read().reason == "TargetNotFound"
+    assert scene.api.asked == ["/apis/apps/v1", SET_SCALE.removesuffix("/scale")]
+
+
+def test_what_was_not_answered_is_asked_again_once_the_api_server_is_back():
+    scene = Scene(kind="ReplicaSet")
+    scene.api.will(SET_SCALE, an_error(None))
+    for now_s in (0.0, 20.0, 60.0, 140.0):
+        scene.read(now_s)
+    scene.workloads.ask_again()
+    scene.api.will(SET_SCALE, a_scale(5))
+    assert scene.read(141.0) == Scale(5, 5)
 
 
 @pytest.mark.parametrize(("kind", "reason"), [("Deploiment", "KindNotFound"), ("DaemonSets", "KindNotFound")])
@@ -173,7 +215,11 @@ def test_a_kind_that_cannot_be_scaled_is_refused(kind, reason):
         ([{"kind": "Rollout", "name": "web"}], Scale(5, 5)),
         (
             [{"kind": "Deployment", "name": "web", "controller": True}],
-            Refused("Owned", "ReplicaSet shop/web belongs to Deployment web, which scales it: name that one instead"),
+            Refused(
+                "Owned",
+                "ReplicaSet shop/web belongs to Deployment web, which scales it: name that one instead; "
+                "the operator looks again within 6 min",
+            ),
         ),
         (an_error(403), Scale(5, 5)),
     ],
@@ -315,8 +361,8 @@ def test_a_forbidden_write_is_tried_again_soon_and_then_after_minutes():
         assert scene.write(8, float(now_s)).reason == "Forbidden"
         tried += [now_s] * (len(scene.api.patches) - before)
     pauses_s = np.diff(tried)
-    assert 0.8 * FORBIDDEN_FIRST_S <= pauses_s[0] <= 1.2 * FORBIDDEN_FIRST_S + 5
-    assert 0.8 * FORBIDDEN_RETRY_S <= pauses_s[-1] <= 1.2 * FORBIDDEN_RETRY_S + 5
+    assert 0.8 * FORBIDDEN.first_s <= pauses_s[0] <= 1.2 * FORBIDDEN.first_s + 5
+    assert 0.8 * FORBIDDEN.longest_s <= pauses_s[-1] <= 1.2 * FORBIDDEN.longest_s + 5
 
 
 @pytest.mark.parametrize(
@@ -379,9 +425,9 @@ def test_an_edit_while_a_write_waits_for_its_second_try_voids_that(monkeypatch):
     scene.api.will(SCALE, a_scale(3, "105"))
     get = scene.api.get
 
-    async def edited_meanwhile(path, query=None):
+    async def edited_meanwhile(path, **wishes):
         scene.target.superseded |= path == SCALE
-        return await get(path, query)
+        return await get(path, **wishes)
 
     monkeypatch.setattr(scene.api, "get", edited_meanwhile)
     assert scene.write(8).message == "shop/web was edited or deleted since we decided"

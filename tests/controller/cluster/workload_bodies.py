@@ -88,7 +88,7 @@ class FakeApi:
     def will(self, path, *answers):
         self.answers[path] = list(answers)
 
-    async def get(self, path, query=None):
+    async def get(self, path, query=None, namespace=""):
         self.asked.append(path)
         return self._next(path)
 

@@ -62,7 +62,7 @@ class World:
         monkeypatch.setattr(PrometheusMetrics, "history", self.history)
         monkeypatch.setattr(history, "RETRY_S", 0.1)
 
-    async def get(self, path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
+    async def get(self, path: str, query: Mapping[str, str] | None = None, namespace: str = "") -> dict[str, Any]:
         """What kinds there are, and no pods."""
         return {**APPS} if path == "/apis/apps/v1" else {"items": []}
 
