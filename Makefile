@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 ARGS ?=
-DEMO ?= forescale dry-run --generate day
+DEMO ?= forescale dry-run
 export FORESCALE_TRACES ?= $(abspath ../shared/traces)
 unexport PYTHONDONTWRITEBYTECODE  # without bytecode pytest reads 3,900 tests anew each time: a fifth of `make check`
 
@@ -24,7 +24,7 @@ help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(RUNTIME)  ## Drive a simulated cluster through a generated day and report on it (no torch, no cluster)
-	$(BIN)/$(DEMO) $(ARGS)
+	@$(BIN)/$(DEMO) $(ARGS)
 
 test: lint  ## Everything a reviewer would run: format, lint, types, import contracts, all tests
 	$(BIN)/python -m tests.cluster.build_controlplane || echo 'Without these programs the cluster tests are skipped.'
@@ -53,7 +53,7 @@ train: $(DEV)  ## Train a policy; TensorBoard reads its log
 	$(BIN)/forescale train $(ARGS)
 
 evaluate: $(DEV)  ## Every rival and the default policy over the traces in FORESCALE_TRACES
-	$(BIN)/forescale evaluate --traces $(FORESCALE_TRACES) $(ARGS)
+	@$(BIN)/forescale evaluate --traces $(FORESCALE_TRACES) $(ARGS)
 
 bench: $(DEV)  ## Environment steps, PPO steps and decisions a second
 	$(BIN)/python -m benchmarks.speed $(ARGS)

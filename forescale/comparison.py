@@ -22,9 +22,13 @@ def summary_tables(rows: Sequence[Row]) -> list[Table]:
 
 
 def write_comparison(rows: Sequence[Row], path: Path) -> None:
-    """Write `{"rows": [...], "summary": {...}}`, whole or not at all."""
-    document = {"rows": [row.document() for row in rows], "summary": summarise(rows)}
-    write_whole(path, (json.dumps(document, indent=1, allow_nan=False) + "\n").encode())
+    """Write the document, whole or not at all."""
+    write_whole(path, (json.dumps(document(rows), indent=1, allow_nan=False) + "\n").encode())
+
+
+def document(rows: Sequence[Row]) -> dict[str, Any]:
+    """The comparison as `{"rows": [...], "summary": {...}}`."""
+    return {"rows": [row.document() for row in rows], "summary": summarise(rows)}
 
 
 def summarise(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, float]]]:

@@ -5,6 +5,9 @@ from typing import Annotated
 
 import typer
 
+from forescale.common import Common
+from forescale.output import JSON_ALIAS, OUTPUT, OutputFormat, chosen
+
 DEFAULT_REPORT = Path("forescale-report")
 
 
@@ -46,12 +49,12 @@ def dry_run(
         ),
     ] = None,
     no_report: Annotated[bool, typer.Option("--no-report", help="Write no report.")] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON document on stdout and all else on stderr.")
-    ] = False,
+    output: OUTPUT = OutputFormat.TEXT,
+    as_json: JSON_ALIAS = False,
     metrics_port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="Serve Prometheus metrics on this port during the run.")
     ] = None,
+    common: Common = Common(),  # noqa: B008 - frozen
 ) -> None:
     """Run ScalingPolicies against a simulated cluster and show what an HPA would have done with the same load."""
     from forescale.load import LoadRequest
@@ -59,7 +62,8 @@ def dry_run(
 
     request = LoadRequest(trace, generate, hours, mean_rps, history_hours, seed)
     folder = None if no_report else report_folder(report)
-    rehearse(Rehearsal(file or [], request, policy, speed, folder, as_json, metrics_port))
+    form = chosen(output, as_json)
+    rehearse(Rehearsal(file or [], request, policy, speed, folder, form, common.quiet, metrics_port))
 
 
 def report_folder(wanted: Path | None) -> Path | None:

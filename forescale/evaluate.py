@@ -5,6 +5,9 @@ from typing import Annotated
 
 import typer
 
+from forescale.common import Common
+from forescale.output import OUTPUT, OutputFormat, write_document
+
 WIDTH_WITHOUT_TERMINAL = 120
 """Columns of a log; chosen: the tables need 100."""
 
@@ -13,7 +16,10 @@ def evaluate(
     traces: Annotated[
         Path, typer.Option(metavar="DIR", help="Folder of traces: CSV of t_seconds,value, gzip or plain.")
     ],
-    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write rows and summary.")] = None,
+    output: OUTPUT = OutputFormat.TEXT,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write what -o json prints to a file as well.")
+    ] = None,
     policy: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder of the policy to judge. Default: the shipped one.")
     ] = None,
@@ -25,13 +31,14 @@ def evaluate(
         typer.Option("--hindsight", help="Also an HPA tuned in hindsight per trace and price: 64 rows more each."),
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of noise and of the fill between coarse samples.")] = 0,
+    common: Common = Common(),  # noqa: B008 - frozen
 ) -> None:
     """Run every rival and a policy over a folder of traces and compare what they cost and how well they serve."""
     from rich.console import Console
     from rich.progress import Progress
 
     from controller.policy_choice import TRAINED, policy_in, policy_named
-    from forescale.comparison import summary_tables, write_comparison
+    from forescale.comparison import document, summary_tables, write_comparison
     from forescale.files import make_folder
     from sim.traces import load_folder
     from training.evaluate import EvaluateConfig
@@ -41,15 +48,19 @@ def evaluate(
         make_folder(json_file.parent)
     judged = policy_named(TRAINED) if policy is None else policy_in(policy)
     config = EvaluateConfig(mean_pods=mean_pods, startup_s=startup, days=days, hindsight=hindsight, seed=seed)
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=WIDTH_WITHOUT_TERMINAL)
-    with Progress(console=console, transient=True) as bar:
+    terminal = Console(stderr=True)
+    with Progress(console=terminal, transient=True, disable=common.quiet or not terminal.is_terminal) as bar:
         task = bar.add_task("steps")
         rows = run_comparison(
             load_folder(traces), judged, config, lambda step, steps: bar.update(task, completed=step, total=steps)
         )
     if json_file is not None:
         write_comparison(rows, json_file)
+    if output is not OutputFormat.TEXT:
+        write_document(output, document(rows), [row.document() for row in rows])
+        return
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=WIDTH_WITHOUT_TERMINAL)
     for table in summary_tables(rows):
         console.print(table)

@@ -4,9 +4,7 @@ What a run is, `controller.dryrun.rehearsal` owns; which options there are, `for
 """
 
 import importlib.resources
-import json
 import math
-import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -23,6 +21,7 @@ from forescale.exporter import Exporter
 from forescale.files import make_folder
 from forescale.live import LiveTable, summary_table
 from forescale.load import LoadRequest, Loads
+from forescale.output import OutputFormat, write_document
 from forescale.pace import Pace
 from forescale.summary import document, headline
 from scaling.decision import Decision
@@ -44,7 +43,8 @@ class Rehearsal:
     policy: Path | None = None  # folder of an exported policy; None: the one that each resource names
     speed: float = 0.0
     report: Path | None = None  # None: no report
-    as_json: bool = False
+    output: OutputFormat = OutputFormat.TEXT
+    quiet: bool = False  # show nothing while it runs
     metrics_port: int | None = None  # None: no metrics
 
 
@@ -66,17 +66,18 @@ def rehearse(rehearsal: Rehearsal) -> None:
     if rehearsal.report is not None:
         make_folder(rehearsal.report)  # refuse before the run what would fail after it
 
-    console = _console(rehearsal.as_json)
+    silent = rehearsal.quiet and rehearsal.output is not OutputFormat.TEXT
+    progress, console = _console(rehearsal.output, rehearsal.quiet), _console(rehearsal.output, silent)
     with ExitStack() as stack:
         exporter = None if rehearsal.metrics_port is None else stack.enter_context(Exporter(rehearsal.metrics_port))
         outcomes = [
-            _drive(resource, load, policy, rehearsal, console, pace, exporter)
+            _drive(resource, load, policy, rehearsal, progress, pace, exporter)
             for resource, load in zip(resources, loads, strict=True)
         ]
     for outcome in outcomes:
         _conclude(outcome, _folder(rehearsal.report, outcome, len(outcomes)), console)
-    if rehearsal.as_json:
-        print(json.dumps(_document(outcomes), allow_nan=False), file=sys.stdout, flush=True)
+    if rehearsal.output is not OutputFormat.TEXT:
+        write_document(rehearsal.output, _document(outcomes), _rows(outcomes))
 
 
 def _step_s(interval_s: float) -> float:
@@ -96,10 +97,13 @@ def _resources(files: Sequence[Path]) -> list[PolicyResource]:
     return resources
 
 
-def _console(as_json: bool) -> Console:
-    """Where people look: stdout, or stderr while stdout carries JSON."""
-    console = Console(stderr=as_json, highlight=False)
-    return console if console.is_terminal else Console(stderr=as_json, highlight=False, width=WIDTH_WITHOUT_TERMINAL)
+def _console(output: OutputFormat, quiet: bool) -> Console:
+    """Where people look: stdout, or stderr while stdout carries a document."""
+    on_stderr = output is not OutputFormat.TEXT
+    console = Console(stderr=on_stderr, highlight=False, quiet=quiet)
+    if console.is_terminal:
+        return console
+    return Console(stderr=on_stderr, highlight=False, quiet=quiet, width=WIDTH_WITHOUT_TERMINAL)
 
 
 def _drive(
@@ -149,6 +153,15 @@ def _document(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     documents = {outcome.name: document(outcome.run, outcome.decisions) for outcome in outcomes}
     first = documents[outcomes[0].name]
     return first if len(outcomes) == 1 else {**first, "workloads": documents}
+
+
+def _rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+    """One row for each policy on each workload."""
+    return [
+        {"workload": outcome.name, "policy": name, **figures}
+        for outcome in outcomes
+        for name, figures in document(outcome.run, outcome.decisions)["policies"].items()
+    ]
 
 
 def _full_name(resource: PolicyResource) -> str:

@@ -1,0 +1,69 @@
+"""Results as documents for programs: one clean JSON, YAML or CSV document on stdout."""
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from scaling.errors import InputError
+
+
+class OutputFormat(StrEnum):
+    """How a command prints its result."""
+
+    TEXT = "text"
+    JSON = "json"
+    YAML = "yaml"
+    CSV = "csv"
+
+
+OUTPUT = Annotated[
+    OutputFormat,
+    typer.Option(
+        "--output", "-o", help="Form of the result. All but text is one document on stdout, and all else is on stderr."
+    ),
+]
+
+JSON_ALIAS = Annotated[bool, typer.Option("--json", help="The same as -o json.")]
+"""What `-o json` was called first."""
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def chosen(form: OutputFormat, as_json: bool) -> OutputFormat:
+    """The form that both options ask for. Raises InputError if they differ."""
+    if as_json and form not in (OutputFormat.TEXT, OutputFormat.JSON):
+        raise InputError(f"--json and -o {form.value}: give one of them")
+    return OutputFormat.JSON if as_json else form
+
+
+def write_document(form: OutputFormat, document: Mapping[str, Any], rows: Rows) -> None:
+    """Print a document, or `rows` of it as CSV, whose columns are the keys of the first row. Not for `TEXT`."""
+    sys.stdout.write(rendered(form, document, rows))
+    sys.stdout.flush()
+
+
+def rendered(form: OutputFormat, document: Mapping[str, Any], rows: Rows) -> str:
+    """A document as text that ends in a line break. Raises ValueError for a number that JSON lacks, such as NaN."""
+    if form is OutputFormat.CSV:
+        return _csv(rows)
+    text = json.dumps(document, allow_nan=False)
+    if form is OutputFormat.YAML:
+        import yaml
+
+        return yaml.safe_dump(json.loads(text), sort_keys=False, allow_unicode=True, width=120)
+    return f"{text}\n"
+
+
+def _csv(rows: Rows) -> str:
+    columns = list(rows[0]) if rows else []
+    file = io.StringIO()
+    table = csv.DictWriter(file, columns, lineterminator="\n")
+    table.writeheader()
+    table.writerows({name: "" if value is None else value for name, value in row.items()} for row in rows)
+    return file.getvalue()
