@@ -63,6 +63,8 @@ class Scale:
     holds: tuple[Reason, ...] = ()
     rival: Refused | None = None
     """Who else scales it, where a hold says CONFLICT."""
+    waiting: Refused | None = None
+    """Who would scale it too and holds, since this policy comes first."""
     uid: str = field(default="", compare=False)
     """Of the workload, where it is a real one: made again under its name, it is another."""
 

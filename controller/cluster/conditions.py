@@ -219,7 +219,8 @@ def fallback(outcome: Outcome, decision: Decision) -> Said:
 def _conflict(outcome: Outcome) -> Said:
     assert outcome.observation is not None
     if Reason.CONFLICT not in outcome.observation.holds:
-        return Said("False", "NobodyElse")
+        waiting = None if isinstance(outcome.scale, Refused) else outcome.scale.waiting
+        return Said("False", "NobodyElse") if waiting is None else Said("False", waiting.reason, waiting.message)
     rival = None if isinstance(outcome.scale, Refused) else outcome.scale.rival
     if rival is None:
         return Said("True", "ScaledByAnother", "somebody else scales the target, so its replicas are held")

@@ -13,6 +13,7 @@ from typing import Any
 
 from controller.causes import one_line
 from controller.cluster.conditions import MESSAGE_CHARACTERS, Facts, is_dry_run
+from controller.cluster.rivals import TARGET_SHARED
 from controller.cluster.status import quantity
 from controller.crd.status import rfc3339
 from controller.crd.tables import API_VERSION, KIND
@@ -101,6 +102,8 @@ def _turned(was: Mapping[str, Any], condition: Mapping[str, Any]) -> list[Said]:
             return []
     elif same:
         return []
+    elif status != BAD.get(type_) and reason == TARGET_SHARED:
+        return [Said(reason, "Warning", condition["message"])]
     elif status != BAD.get(type_):
         over = was.get("status") == BAD.get(type_) and type_ in ENDED
         return [Said(ENDED[type_], "Normal", "it is over")] if over else []

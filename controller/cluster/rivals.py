@@ -21,6 +21,12 @@ SCALED_OBJECT = "ScaledObject"
 TargetKey = tuple[str, str, str, str]
 """Namespace, API group, kind and name: a rival may name another version of the same group."""
 
+PAUSED, PAUSED_REPLICAS = "autoscaling.keda.sh/paused", "autoscaling.keda.sh/paused-replicas"
+FALSE_WORDS = frozenset(("0", "f", "F", "FALSE", "false", "False"))
+"""What Go's strconv.ParseBool reads as false."""
+
+TARGET_SHARED = "TargetShared"
+
 
 @dataclass(frozen=True, slots=True)
 class _Rival:
@@ -58,13 +64,10 @@ class Rivals:
     def note_scaled_object(self, type_: str | None, body: Mapping[str, Any]) -> None:
         """Take in an event of a KEDA ScaledObject, whose target is a Deployment unless it says otherwise.
 
-        A paused one has no HPA and scales nothing.
-
-        Source: https://keda.sh/docs/2.21/concepts/scaling-deployments/ (Pause autoscaling)
+        A paused one has no HPA and scales nothing, as `is_paused` says.
         """
         ref = _target_ref(body)
-        annotations = body["metadata"].get("annotations") or {}
-        if ref is None or annotations.get("autoscaling.keda.sh/paused") == "true":
+        if ref is None or is_paused(body["metadata"].get("annotations") or {}):
             self._note(type_, body, SCALED_OBJECT, None)
         else:
             whole = {"apiVersion": ref.get("apiVersion") or "apps/v1", "kind": ref.get("kind") or "Deployment"}
@@ -132,14 +135,32 @@ class Rivals:
             if rival.kind != KIND:
                 return Refused(rival.kind, f"{rival.kind} {rival.name} scales {scaled} too; one of the two has to go")
         contested = self.contests.of((resource.namespace, resource.target), now_s)
-        return self._older(rivals, resource.name, scaled) or contested
+        return self._older(target, scaled) or contested
 
-    def _older(self, rivals: Collection[_Rival], name: str, scaled: str) -> Refused | None:
-        """The oldest goes on: were both to stop, a copy made by accident would take a workload's scaling away."""
-        acting = [rival for rival in rivals if rival.kind == KIND and not rival.shadow]
-        if not acting or acting[0].name == name:
+    def waiting(self, target: Target) -> Refused | None:
+        """Which newer policies name this target too and hold since this one is older, for people; None without any."""
+        acting = self._acting(target)
+        if len(acting) < 2 or acting[0] != target.resource.name:
             return None
-        return Refused(KIND, f"{KIND} {acting[0].name} is older and scales {scaled} already")
+        more = f" and {len(acting) - 2} more" * (len(acting) > 2)
+        scaled = f"{target.resource.target.kind} {target.resource.target.name}"
+        said = f"{KIND} {acting[1]}{more} would scale {scaled} too; this policy is older and goes on"
+        return Refused(TARGET_SHARED, said)
+
+    def _older(self, target: Target, scaled: str) -> Refused | None:
+        """The oldest goes on: were both to stop, a copy made by accident would take a workload's scaling away."""
+        acting = self._acting(target)
+        if not acting or acting[0] == target.resource.name:
+            return None
+        return Refused(KIND, f"{KIND} {acting[0]} is older and scales {scaled} already")
+
+    def _acting(self, target: Target) -> list[str]:
+        """The names of the policies on a target that are not in Shadow, the oldest first."""
+        if target.spec.mode is Mode.SHADOW:
+            return []
+        on = self._on.get(_key(target.resource.namespace, target.resource.target), {})
+        acting = [rival for rival in on.values() if rival.kind == KIND and not rival.shadow]
+        return [rival.name for rival in sorted(acting, key=lambda rival: rival.age)]
 
     def _note(self, type_: str | None, body: Mapping[str, Any], kind: str, ref: Mapping[str, Any] | None) -> None:
         meta, spec = body["metadata"], body.get("spec") or {}
@@ -154,6 +175,20 @@ class Rivals:
         self._by_uid[meta["uid"]] = rival
         if key is not None:
             self._on[key][meta["uid"]] = rival
+
+
+def is_paused(annotations: Mapping[str, str]) -> bool:
+    """Whether a ScaledObject with these annotations scales nothing, as KEDA reads them.
+
+    `paused` is a boolean of Go, and any other text means that it is paused. `paused-replicas` comes first: with it KEDA
+    scales the target to that number, and keeps it there. `paused-scale-in` and `paused-scale-out` leave an HPA that
+    scales the other way.
+
+    Source: https://github.com/kedacore/keda/blob/v2.19.0/apis/keda/v1alpha1/scaledobject_types.go
+    (NeedToBePausedByAnnotation)
+    """
+    paused = annotations.get(PAUSED)
+    return PAUSED_REPLICAS not in annotations and paused is not None and paused not in FALSE_WORDS
 
 
 def _target_ref(body: Mapping[str, Any]) -> Mapping[str, Any] | None:

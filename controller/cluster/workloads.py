@@ -194,7 +194,7 @@ class ReadOnlyWorkloads:
     def _as_scale(self, target: Target, seen: Workload, now_s: float) -> Scale:
         rival = self._rivals.of(target, now_s)
         holds = (Reason.CONFLICT,) * (rival is not None) + (Reason.ROLLOUT,) * seen.rollout
-        return Scale(seen.replicas, seen.ready, holds, rival, seen.uid)
+        return Scale(seen.replicas, seen.ready, holds, rival, self._rivals.waiting(target), seen.uid)
 
 
 class ClusterWorkloads(ReadOnlyWorkloads):

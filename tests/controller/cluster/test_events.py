@@ -14,6 +14,7 @@ from controller.cluster.events import (
     events_of,
 )
 from controller.cluster.status import invalid_status, status_of
+from controller.ports import Refused, Scale
 from scaling.decision import Reason
 from tests.controller.cluster.test_status import (
     ADD,
@@ -30,6 +31,9 @@ from tests.controller.cluster.test_status import (
 BLIND = an_outcome(reading=EMPTY, reasons=(Reason.METRIC_EMPTY,))
 FALLEN = an_outcome(reading=EMPTY, reasons=(Reason.METRIC_EMPTY, Reason.FALLBACK_REFERENCE), target=fallen_back())
 RIVAL = an_outcome(holds=(Reason.CONFLICT,), message="HorizontalPodAutoscaler web scales it")
+SHARED = replace(
+    an_outcome(), scale=Scale(4, 4, waiting=Refused("TargetShared", "ScalingPolicy b would scale Deployment web too"))
+)
 NAN = an_outcome(reasons=(Reason.POLICY_UNUSABLE, Reason.WITHIN_BAND))
 OFF = an_outcome(0, 0, (Reason.SCALED_TO_ZERO,))
 
@@ -54,6 +58,10 @@ def told(before, outcome):
         pytest.param(FALLEN, an_outcome(), [("FallbackLeft", "Normal")], id="fallback-over"),
         pytest.param(an_outcome(), RIVAL, [("Conflict", "Warning")], id="conflict"),
         pytest.param(RIVAL, an_outcome(), [("ConflictEnded", "Normal")], id="conflict-over"),
+        pytest.param(an_outcome(), SHARED, [("TargetShared", "Warning")], id="another-policy-waits"),
+        pytest.param(SHARED, SHARED, [], id="it-still-waits"),
+        pytest.param(SHARED, an_outcome(), [], id="it-waits-no-more"),
+        pytest.param(RIVAL, SHARED, [("TargetShared", "Warning")], id="the-older-is-free-and-the-newer-waits"),
         pytest.param(an_outcome(), without_scale(), [("TargetNotFound", "Warning")], id="target-gone"),
         pytest.param(
             without_scale(), without_scale("FailedGetScale"), [("FailedGetScale", "Warning")], id="another-cause"

@@ -99,15 +99,22 @@ def test_a_rival_without_a_target_is_none():
 @pytest.mark.parametrize(
     ("annotations", "reason"),
     [
-        ({"autoscaling.keda.sh/paused": "true"}, None),
-        ({"autoscaling.keda.sh/paused": "false"}, "ScaledObject"),
-        ({"autoscaling.keda.sh/paused-replicas": "3"}, "ScaledObject"),
+        *(({"paused": text}, None) for text in ("true", "True", "TRUE", "t", "T", "1", "", "yes", " false", "tRUE")),
+        *(({"paused": text}, "ScaledObject") for text in ("false", "False", "FALSE", "f", "F", "0")),
+        ({"paused-replicas": "3"}, "ScaledObject"),
+        ({"paused-replicas": ""}, "ScaledObject"),
+        ({"paused": "true", "paused-replicas": "3"}, "ScaledObject"),
+        ({"paused-scale-in": "true"}, "ScaledObject"),
+        ({"paused-scale-out": "true"}, "ScaledObject"),
+        ({"paused": "true", "paused-scale-in": "true"}, None),
+        ({}, "ScaledObject"),
     ],
 )
 def test_a_paused_scaled_object_scales_nothing(annotations, reason):
     rivals, body = Rivals(), a_scaled_object()
     rivals.note_scaled_object(None, body)
-    rivals.note_scaled_object("MODIFIED", body | {"metadata": body["metadata"] | {"annotations": annotations}})
+    whole = {f"autoscaling.keda.sh/{name}": text for name, text in annotations.items()}
+    rivals.note_scaled_object("MODIFIED", body | {"metadata": body["metadata"] | {"annotations": whole}})
     assert of(rivals) == reason
 
 
@@ -174,6 +181,27 @@ def test_the_older_policy_goes_on_and_the_newer_ones_hold(created, held):
     for name, when in created.items():
         rivals.note_policy(None, a_policy(name, created=when))
     assert {name for name in created if of(rivals, a_target(policy=name)) == "ScalingPolicy"} == held
+
+
+def waiting(rivals, policy, **target):
+    found = rivals.waiting(a_target(policy=policy, **target))
+    return found and found.message
+
+
+def test_the_older_policy_says_who_waits_for_it():
+    rivals = Rivals()
+    rivals.note_policy(None, a_policy("old", created="2026-01-01T00:00:00Z"))
+    assert waiting(rivals, "old") is None
+    for name in ("b", "c"):
+        rivals.note_policy(None, a_policy(name, created="2026-06-01T00:00:00Z"))
+    message = "ScalingPolicy b and 1 more would scale Deployment web too; this policy is older and goes on"
+    assert [waiting(rivals, name) for name in ("old", "b", "c")] == [message, None, None]
+    rivals.note_policy("DELETED", a_policy("b"))
+    assert waiting(rivals, "old") == message.replace("b and 1 more", "c")
+    rivals.note_policy("MODIFIED", a_policy("c", mode="Shadow"))
+    assert waiting(rivals, "old") is None
+    rivals.note_policy("MODIFIED", a_policy("c", name="api"))
+    assert waiting(rivals, "old") is None
 
 
 def test_a_policy_in_shadow_is_in_nobodys_way_and_nobody_in_its():

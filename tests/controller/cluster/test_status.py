@@ -219,6 +219,12 @@ def fallen_back(**fallback):
             id="conflict",
         ),
         pytest.param(
+            replace(an_outcome(), scale=Scale(4, 4, waiting=Refused("TargetShared", "ScalingPolicy b waits"))),
+            {"Conflict": ("False", "TargetShared")},
+            "ScalingPolicy b waits",
+            id="another-policy-waits",
+        ),
+        pytest.param(
             an_outcome(reasons=(Reason.POLICY_UNUSABLE, Reason.WITHIN_BAND)),
             {"PolicyHealthy": ("False", "PolicyUnusable")},
             "the network answered no number; the HPA's rule stood in",

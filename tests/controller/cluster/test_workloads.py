@@ -98,6 +98,14 @@ def test_what_stands_against_a_change_is_said():
     assert scene.read() == Scale(3, 3, (Reason.CONFLICT, Reason.ROLLOUT), rival)
 
 
+def test_the_older_of_two_policies_goes_on_and_knows_who_waits():
+    scene = Scene(a_deployment())
+    scene.rivals.note_policy(None, a_policy("web"))
+    scene.rivals.note_policy(None, a_policy("newer", created="2026-11-23T12:00:00Z"))
+    found = scene.read()
+    assert (found.holds, found.rival, found.waiting.reason) == ((), None, "TargetShared")
+
+
 def test_a_policy_in_shadow_has_no_conflict():
     scene = Scene(a_deployment(), mode="Shadow")
     scene.rivals.note_policy(None, a_policy("older"))
