@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any
 
+from controller.promql.structure import unreadable
 from scaling.errors import InputError
 from scaling.limits import Limit, shown, whole_number
 
@@ -237,6 +238,26 @@ class Text:
 
 
 @dataclass(frozen=True)
+class Query:
+    """Reads a query, on one line or several: line breaks and tabs are white space in it. What surrounds it is dropped,
+    such as the line break at the end of a YAML block."""
+
+    most_characters: int
+
+    def __call__(self, value: object, path: str) -> str:
+        if not isinstance(value, str) or not value:
+            raise InputError(f"{path}: {shown(value)} is not a query of 1..{self.most_characters} characters")
+        if len(value) > self.most_characters:
+            raise InputError(f"{path}: {len(value)} characters, limit {self.most_characters}")
+        if not value.translate(WHITE_SPACE).isprintable():
+            raise InputError(f"{path}: {shown(value)} holds a control character, or a space that is none to PromQL")
+        why = unreadable(value)
+        if why is not None:
+            raise InputError(f"{path}: {why}")
+        return value.strip()
+
+
+@dataclass(frozen=True)
 class Named:
     """Reads a name of a fixed form."""
 
@@ -282,6 +303,9 @@ class ListOf:
             raise InputError(f"{path}: {len(value)} entries are outside {self.least}..{self.most}")
         return tuple(self.read(entry, f"{path}[{index}]") for index, entry in enumerate(value))
 
+
+WHITE_SPACE = dict.fromkeys(map(ord, "\t\n\r"), " ")
+"""What stands between the words of a query beside spaces."""
 
 QUANTITY_LIMIT = 2**63 - 1
 QUANTITY = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:([eE][+-]?[0-9]{1,4})|([KMGTPE]i|[numkMGTPE]))?")

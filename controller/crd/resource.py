@@ -15,6 +15,7 @@ from controller.crd.freeze_window import FreezeWindow
 from controller.crd.manifest import read_documents
 from controller.crd.tables import KIND, RESOURCE, ClusterGuardrails, TargetRef
 from controller.promql.presets import Preset, Subject, bad_ratio_query, demand_query
+from controller.promql.structure import unreadable_together
 from scaling.errors import InputError
 from scaling.limits import shown
 from scaling.spec import ScalingSpec
@@ -63,6 +64,7 @@ def parse_policy(body: Mapping[str, Any]) -> PolicyResource:
         windows=guardrails.windows,
     )
     _check_windows(policy)
+    _check_queries(policy.queries)
     return policy if preset is None else _with_queries_of(preset, policy)
 
 
@@ -98,6 +100,14 @@ def _check_windows(policy: PolicyResource) -> None:
             if replicas is not None and not low <= replicas <= high:
                 place = f"spec.guardrails.freezeWindows[{index}].{name}"
                 raise InputError(f"{place}: {replicas} is outside minReplicas..maxReplicas {low}..{high}")
+
+
+def _check_queries(queries: Queries) -> None:
+    """All of a policy's queries are read one after the other, while others wait."""
+    given = [query for query in (queries.demand, queries.bad_ratio, *queries.healthy) if query is not None]
+    why = unreadable_together(given)
+    if why is not None:
+        raise InputError(f"spec: the {len(given)} queries have together {why}")
 
 
 def _parse_document(document: object, number: int, documents: int) -> PolicyResource:

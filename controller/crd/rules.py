@@ -16,6 +16,9 @@ Schema = dict[str, Any]
 NO_CONTROL = r"^[^\x00-\x1f\x7f]*$"  # the most that every dialect of regular expressions can say
 PRINTABLE = r"^( |[^\pC\pZ])*$"  # the API server's dialect
 
+NO_CONTROL_BUT_LINES = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"
+PRINTABLE_LINES = r"^([ \t\n\r]|[^\pC\pZ])*$"
+
 NUMBER = "string(self)"  # of an integer or a string
 
 
@@ -42,6 +45,12 @@ def one_line() -> Schema:
     """The form of printable text; the pattern says as much of it as every tool understands."""
     advice = "holds a line break or a control character; write it on one line"
     return {"pattern": NO_CONTROL} | _checked(_says(f"self.matches(r'{PRINTABLE}')", advice))
+
+
+def several_lines() -> Schema:
+    """The form of a query: printable text, line breaks and tabs."""
+    advice = "holds a control character, or a space that is none to PromQL"
+    return {"pattern": NO_CONTROL_BUT_LINES} | _checked(_says(f"self.matches(r'{PRINTABLE_LINES}')", advice))
 
 
 def a_quantity(limit: Limit | None) -> Schema:

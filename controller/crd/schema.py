@@ -24,6 +24,7 @@ from controller.crd.fields import (
     ListOf,
     Named,
     OneOf,
+    Query,
     Reader,
     Text,
     Within,
@@ -31,7 +32,7 @@ from controller.crd.fields import (
     duration,
     quantity,
 )
-from controller.crd.rules import a_duration, a_quantity, between_fields, one_line, patterned
+from controller.crd.rules import a_duration, a_quantity, between_fields, one_line, patterned, several_lines
 from controller.crd.status import status
 from controller.crd.tables import API_VERSION, KIND
 from scaling.limits import Limit
@@ -135,6 +136,8 @@ def _value(read: Reader, place: Place) -> Schema:
             return {"type": "string", "maxLength": most} | patterned(f"^{pattern}$", f"not {meaning}")
         case Text(most):
             return {"type": "string", "minLength": 1, "maxLength": most} | one_line()
+        case Query(most):
+            return {"type": "string", "minLength": 1, "maxLength": most} | several_lines()
         case Within(_, number):
             return _value(number, place)
     return _scalar(read, place.limit)

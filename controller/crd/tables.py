@@ -17,8 +17,8 @@ from controller.crd.fields import (
     ListOf,
     Named,
     OneOf,
+    Query,
     Rule,
-    Text,
     Within,
     as_it_is,
     boolean,
@@ -182,7 +182,7 @@ object_name = Named(rf"{LABEL}(\.{LABEL})*", 253, "a DNS-1123 subdomain")
 namespace_name = Named(LABEL, 63, "a DNS-1123 label")
 api_version = Named(rf"({LABEL}(\.{LABEL})*/)?v[0-9]+((alpha|beta)[0-9]+)?", 317, "a group/version")
 kind = Named(r"[A-Z][A-Za-z0-9]*", 63, "a kind")
-query = Text(QUERY_CHARACTERS)
+query = Query(QUERY_CHARACTERS)
 
 METADATA: Mapping[str, Field] = {
     "name": Field(object_name, "name", required=True),
@@ -218,6 +218,7 @@ DEMAND: Mapping[str, Field] = {
         query,
         "demand_query",
         about="PromQL for the total load on the target, not for the load of one pod; it must give one series. "
+        "It may have several lines; write comments (#) in a literal block (|), as in a folded one (>) they do not end. "
         "This or preset is required on a cluster; a dry-run takes the load from its trace instead.",
     ),
     "preset": Field(

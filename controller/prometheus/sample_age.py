@@ -1,30 +1,33 @@
 """How old the samples behind a reading are: the query that asks, and the verdict on its answer. Pure.
 
-An instant query says nothing of it: its timestamp is that of the question, and it repeats a dead series' last value
-for five minutes, `rate(x[5m])` a sinking part of it, `x or vector(0)` a zero. What a sample's own time is,
-`timestamp()` tells only of a plain selector; of any other expression it returns the time of the question. So each
-selector in a query is asked for by itself, and the first of these that answers tells the time of its newest sample:
+An instant query does not say how old its samples are: its timestamp is the time of the question. It repeats the last
+value of an ended series for five minutes, `rate(x[5m])` a sinking part of it, `x or vector(0)` a zero. `timestamp()`
+tells the time of a sample only for a plain selector; for any other expression it returns the time of the question. So
+each selector is asked for by itself. The first of these that answers tells the time of its newest sample:
 
 | part | when it answers |
 |---|---|
-| `max(timestamp(x))` | the series live, or have ended without saying so |
-| `max(max_over_time(timestamp(x)[LIMIT:STEP]))` | for a range, they ended, as all do when a scrape fails; a step off |
+| `max(timestamp(x))` | the series live, or have ended without a staleness marker |
+| `max(max_over_time(timestamp(x)[LIMIT:STEP]))` | for a range or within a subquery: they have ended, too; a step off |
 | `0 * max(count_over_time(x[REACH]))` | there were samples: older than any limit, or too few for the result by now |
 
-The first two count only as long as `rate(x[5m])` itself, or what else reads the range, still answers. Of a shared query
-(`grouping.py`) each `max` and `count` is split as its sums are, so each row has ages of its own.
+The second counts, and the first for a range, only as long as what reads the range, such as `rate(x[5m])`, still
+answers. All are asked for the moment at which the query evaluates the selector, so `x offset 10m` wants samples that
+were young ten minutes ago. Of a shared query (`grouping.py`) each `max` and `count` is split as its sums are, so each
+row has ages of its own.
 
-Where it is blind: a recorded series is as old as its recording, whatever it was recorded from; of many targets one that
-lives is enough; and what a window of `rate()` loses before its newest sample is too old is not seen.
+What it does not see: a recorded series is as old as its recording, whatever it was recorded from; of many targets one
+that lives is enough; and what a window of `rate()` loses before its newest sample is too old.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from controller.prometheus.answer import Ages
+from controller.promql.emptiness import ends_with_its_samples
 from controller.promql.grouping import Split
 from controller.promql.matchers import AGE_LABEL
-from controller.promql.syntax import Selector, has_alternative, selectors
+from controller.promql.syntax import Selector, selectors
 from scaling.decision import Reason
 from scaling.limits import shown
 from scaling.observation import Unknown
@@ -42,8 +45,8 @@ class AgeCheck:
 
     selectors: tuple[Selector, ...]
     lasts: bool
-    """Whether young samples stay good enough until they are old: if they end before, the query answers nothing. One
-    that has something else to say then is to be checked with every reading."""
+    """Whether young samples stay usable until they are old: if they end before, the query surely answers nothing. Any
+    other query is checked with every reading."""
 
 
 def age_check(query: str) -> AgeCheck | Unknown:
@@ -52,7 +55,7 @@ def age_check(query: str) -> AgeCheck | Unknown:
     if len(found) > MOST_SELECTORS:
         message = f"the query reads {len(found)} selectors, limit {MOST_SELECTORS}: record a part of it as a series"
         return Unknown(Reason.METRIC_ERROR, message)
-    return AgeCheck(found, lasts=not has_alternative(query))
+    return AgeCheck(found, lasts=ends_with_its_samples(query))
 
 
 def age_query(found: Sequence[Selector], stale_after_s: float, split: Split) -> str:
@@ -80,24 +83,39 @@ def oldest_s(check: AgeCheck, ages: Ages, stale_after_s: float) -> float | Unkno
 
 def _age_of(selector: Selector, place: int, stale_after_s: float, split: Split) -> str:
     """A query for the age of a selector's newest sample; line breaks end a comment that was copied with it."""
+    moment = selector.moment
     reach_s = round(max(selector.reach_s, stale_after_s)) + 1
-    count = f"count_over_time({selector.text}\n[{reach_s}s])"
-    there_were = f"0 * {split.of('max', count)}"
-    newest = f"{_newest_in_use(selector, stale_after_s, split)} or {there_were}"
-    return f'label_replace(time() - ({newest}), "{AGE_LABEL}", "{place}", "", "")'
+    count = f"count_over_time({selector.text}\n[{reach_s}s]{moment.modifiers})"
+    newest = f"{_newest_in_use(selector, stale_after_s, split)} or 0 * {split.of('max', count)}"
+    return f'label_replace({moment.time} - ({newest}), "{AGE_LABEL}", "{place}", "", "")'
 
 
 def _newest_in_use(selector: Selector, stale_after_s: float, split: Split) -> str:
     """A query for the time of the newest sample that enters the result."""
-    living = split.of("max", f"timestamp({selector.text}\n)")
-    if selector.range_text is None:
+    moment = selector.moment.modifiers
+    living = split.of("max", f"timestamp({selector.text}\n{moment})")
+    if selector.range_text is None and not selector.subquery_s:
         return living
     limit_s = round(stale_after_s)
-    step_s = max(1, min(60, limit_s // 8))
-    ended = split.of("max", f"max_over_time(timestamp({selector.text}\n)[{limit_s}s:{step_s}s])")
+    ended = split.of("max", f"max_over_time(timestamp({selector.text}\n)[{_steps(limit_s)}]{moment})")
+    return f"({living} or {ended}) and {split.of('count', _read(selector))}"
+
+
+def _read(selector: Selector) -> str:
+    """A query that answers as long as what reads the samples does."""
+    moment = selector.moment.modifiers
+    if selector.range_text is None:
+        return f"count_over_time({selector.text}\n[{_steps(selector.subquery_s)}]{moment})"
     reader = selector.function if selector.function not in (None, *OF_NOTHING) else "count_over_time"
-    read = split.of("count", f"{reader}({selector.text}\n{selector.range_text})")
-    return f"({living} or {ended}) and {read}"
+    if not selector.subquery_s:
+        return f"{reader}({selector.text}\n{selector.range_text}{moment})"
+    return f"count_over_time({reader}({selector.text}\n{selector.range_text})[{_steps(selector.subquery_s)}]{moment})"
+
+
+def _steps(range_s: float) -> str:
+    """A subquery over a range, an eighth of it apart or a minute at most."""
+    whole_s = max(1, round(range_s))
+    return f"{whole_s}s:{max(1, min(60, whole_s // 8))}s"
 
 
 def _nothing(check: AgeCheck, partial: bool) -> Unknown:

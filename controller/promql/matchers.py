@@ -85,7 +85,8 @@ def literal(text: str) -> str:
 def matchers_of(text: str) -> list[Matcher] | None:
     """The matchers that stand within braces; None where not all can be read."""
     found, place = [], 0
-    while text[place:].strip():
+    end = len(text.rstrip())
+    while place < end:
         match = MATCHER.match(text, place)
         if match is None:
             return None

@@ -5,14 +5,13 @@ A bare sum is `sum(...)` of one selector with matchers, or of its `rate` or `inc
 """
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from controller.promql.matchers import Finder, Matcher, matchers_of
+from controller.promql.structure import MOST_NESTED
 from controller.promql.syntax import Token, tokens_of
-
-MOST_NESTED = 50
-"""Parentheses within each other; a query with more is not read (chosen)."""
 
 OPENING, CLOSING = -2, -1
 """In place of the parentheses of a sum."""
@@ -115,8 +114,8 @@ class _Reader:
         found = matchers_of(self._next.text[1:-1]) if self._next.kind == "matchers" else None
         if found is None:
             raise _OtherError
-        labels = [matcher.label for matcher in found]
-        named = {one.finder: one.name for one in found if one.finder and labels.count(one.label) == 1}
+        labels = Counter(matcher.label for matcher in found)
+        named = {one.finder: one.name for one in found if one.finder and labels[one.label] == 1}
         parts = [part for one in found for part in (",", one if one.finder in named else one.text)]
         self.selectors.append(named)
         self._take("{", *parts[1:], "}")

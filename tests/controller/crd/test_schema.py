@@ -345,6 +345,7 @@ LEFT_TO_CEL: list[tuple[str, object]] = [
     ("spec/demand/targetPerReplica", "1e400"),
     ("spec/demand/capacityPerReplica", "0"),
     ("spec/demand/query", "a\u202eb"),
+    ("spec/demand/query", "a\u00a0b"),
     ("spec/demand/preset", {"kind": "Kafka"}),
     ("spec/demand/preset", {"kind": "Envoy", "cluster": "a", "topic": "b"}),
     ("spec/demand/preset", {"kind": "Kafka", "consumerGroup": "a", "window": "1m"}),

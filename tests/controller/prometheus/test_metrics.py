@@ -280,9 +280,16 @@ def test_a_series_that_stops_is_noticed_within_the_limit():
     assert with_metrics(stub, use) == Value(7.0)
 
 
-def test_a_query_that_answers_out_of_nothing_is_checked_with_every_reading():
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("sum(x) or vector(0)", "sum(x) default 0", "sum(x) + fill(0) sum(y)", "sum(x) ifnot absent(up)"),
+        *("scalar(sum(x))", "a_function_of_tomorrow(x)", "sum(x) word_of_tomorrow 0"),
+    ],
+)
+def test_a_query_that_may_answer_out_of_nothing_is_checked_with_every_reading(query):
     stub = Stub()
-    target = a_target("sum(x) or vector(0)")
+    target = a_target(query)
 
     async def use(metrics):
         await metrics.demand(target, 0.0)

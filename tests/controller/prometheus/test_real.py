@@ -68,6 +68,8 @@ WORKERS = [
     *("web-7d4b9c6f5-x2k4z", "web-7d4b9c6f5-bbbbb", "web-x2k4z", "web-agent-x2k4z", "web-agent-7d4b9c6f5-x2k4z"),
     *("web-bcd-x2k4z", "web-bcd-7d4b9c6f5-x2k4z", "web-bcd-0", "db.eu-0", "db.eu-1", "db.eu-x2k4z", "dbxeu-0", "db-0"),
 ]
+LATE_S = 600.0
+
 SUMS_OF_WORKERS = [
     'sum(steady_workers{ns="shop",pod=~PODS})',
     'sum(rate(steady_work_total{pod=~PODS,ns!="shop"}[4s]))',
@@ -93,7 +95,16 @@ class Load:
             pods.add_metric([pod], 1.0)
         stamped = GaugeMetricFamily(f"{self.name}_stamped", "a sample with a time of its own")
         stamped.add_metric([], 7.0, timestamp=self.began_s)
-        return [counter, pods, stamped, *self.workers()]
+        return [counter, pods, stamped, *self.late(), *self.workers()]
+
+    def late(self) -> Any:
+        """What a source tells ten minutes late, as CloudWatch's exporters do: the samples carry their own time."""
+        at_s = time.time() - LATE_S
+        gauge = GaugeMetricFamily(f"{self.name}_late", "a gauge that is late")
+        gauge.add_metric([], 9.0, timestamp=at_s)
+        counter = CounterMetricFamily(f"{self.name}_late_requests", "a counter that is late")
+        counter.add_metric([], 50 * (time.time() - self.began_s), timestamp=at_s)
+        return gauge, counter
 
     def workers(self) -> Any:
         """A power of two for each, so that no two sums are the same; as a gauge, and gained each second."""
@@ -221,6 +232,34 @@ def test_a_sample_with_a_time_of_its_own_goes_stale(scene):
         reading = read(scene, query, stale_after_s=5.0)
         assert isinstance(reading, Unknown), query
         assert reading.reason is Reason.METRIC_STALE
+
+
+@pytest.mark.parametrize(
+    "query", ["sum(steady_late offset 10m) / 9", "sum(rate(steady_late_requests_total[4s] offset 10m)) / 50"]
+)
+def test_a_source_that_is_late_is_read_with_an_offset_at_any_limit(scene, query):
+    """Its samples were young at the time that the query looks at."""
+    for stale_after_s in (30.0, 900.0):
+        reading = read(scene, query, stale_after_s)
+        assert isinstance(reading, Value), reading
+        assert 0.5 < reading.value < 1.5
+
+
+@pytest.mark.parametrize("query", ["max(max_over_time(steady_late[15m]))", "max(max_over_time(steady_late[15m:1m]))"])
+def test_a_source_that_is_late_is_read_without_an_offset_within_its_limit(scene, query):
+    assert read(scene, query, stale_after_s=900.0) == Value(9.0)
+    reading = read(scene, query, stale_after_s=300.0)
+    assert isinstance(reading, Unknown)
+    assert reading.reason is Reason.METRIC_STALE
+
+
+@pytest.mark.parametrize(
+    "query", ["max(mortal_late offset 20m) or vector(0)", "max(steady_pods offset 10m) or vector(0)"]
+)
+def test_what_had_no_samples_at_the_time_of_an_offset_is_stale(scene, query):
+    reading = read(scene, query)
+    assert isinstance(reading, Unknown)
+    assert reading.reason is Reason.METRIC_STALE
 
 
 def read_age_s(scene: Scene) -> float:

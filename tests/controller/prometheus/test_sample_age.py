@@ -1,3 +1,4 @@
+import promql_parser
 import pytest
 
 from controller.prometheus.answer import Ages
@@ -35,7 +36,35 @@ def test_a_range_is_asked_for_ended_series_too_as_long_as_its_reader_answers():
         "label_replace(time() - ((max(timestamp(x)) or max(max_over_time(timestamp(x)[120s:15s])))"
         ' and count(rate(x[1m])) or 0 * max(count_over_time(x[121s]))), "selector", "0", "", "")'
     )
-    assert "and count(count_over_time(x[1m]))" in asked("rate(x[1m] offset 1d)")
+
+
+def test_the_age_is_asked_for_the_moment_at_which_a_selector_is_evaluated():
+    assert asked("x offset 10m") == (
+        "label_replace(time() - 600 - (max(timestamp(x offset 600s))"
+        ' or 0 * max(count_over_time(x[301s] offset 600s))), "selector", "0", "", "")'
+    )
+    assert asked("rate(x[1m] @ 1609746000)") == (
+        "label_replace(1609746000 - ((max(timestamp(x @ 1609746000))"
+        " or max(max_over_time(timestamp(x)[120s:15s] @ 1609746000))) and count(rate(x[1m] @ 1609746000))"
+        ' or 0 * max(count_over_time(x[121s] @ 1609746000))), "selector", "0", "", "")'
+    )
+    assert "timestamp(x offset -300s)" in asked("x offset -5m")
+
+
+def test_within_a_subquery_a_sample_may_have_ended_as_long_as_the_subquery_answers():
+    assert (
+        "or max(max_over_time(timestamp(x)[900s:60s] offset 60s))) and count(count_over_time(x[600s:60s] offset 60s))"
+        in (asked("max_over_time(x[10m:1m] offset 1m)", 900.0))
+    )
+    assert "and count(count_over_time(rate(x[1m])[600s:60s]))" in asked("max_over_time(rate(x[1m])[10m:1m])")
+    assert "[1s:1s]" in asked("max_over_time(x[500ms:100ms])")
+
+
+@pytest.mark.parametrize(
+    "query", [QUERY, "x offset 5m + max_over_time(y[5m:1m] @ end() offset -1500ms)", 'x{a="b" # c\n}']
+)
+def test_an_age_query_is_valid_promql(query):
+    promql_parser.parse(age_query(selectors(query), 120.0, Split()))
 
 
 def test_what_reads_a_range_to_tell_that_it_is_empty_does_not_say_that_samples_are_in_use():
@@ -53,9 +82,11 @@ def test_a_short_limit_is_looked_for_in_short_steps():
     assert "[3601s]" in asked("rate(x[1m])", 3600.0)
 
 
-def test_young_samples_last_unless_the_query_has_something_else_to_say():
+def test_young_samples_last_if_the_query_surely_answers_nothing_without_them():
     assert a_check("sum(rate(x[1m]))").lasts
     assert not a_check("sum(rate(x[1m])) or vector(0)").lasts
+    assert not a_check("sum(rate(x[1m])) default 0").lasts
+    assert not a_check("sum(rate(x[1m])) futureword 0").lasts
 
 
 def test_a_query_that_reads_no_series_has_nothing_to_ask():

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from controller.promql.grouping import shape_of, shared_query
 from controller.promql.matchers import literal
-from controller.promql.sums import MOST_NESTED
+from controller.promql.structure import MOST_NESTED
 from controller.promql.syntax import quoted, selectors
 
 

@@ -1,0 +1,140 @@
+"""Whether a query is valid PromQL, by Prometheus' own grammar as `promql-parser` has it.
+
+Pure. That parser is older than some servers, so what newer versions added is replaced by something that it knows. It
+runs out of stack on deep nesting and takes minutes for some regular expressions: `structure.py` bounds the text first,
+and patterns are left to Prometheus, whose dialect (RE2) is another than the parser's.
+Source: https://github.com/messense/promql-parser-py/tree/v0.12.0
+"""
+
+import itertools
+import re
+from collections.abc import Sequence
+
+import promql_parser
+
+from controller.promql.structure import unreadable
+from controller.promql.syntax import BETWEEN, KEYWORDS, METRICSQL, PROMETHEUS_3, WITHIN_BRACES, Token, quoted, tokens_of
+from scaling.limits import shown
+
+MESSAGE_CHARACTERS = 160
+"""How much of the parser's words a message repeats."""
+
+HINT = "MetricsQL and functions of newer servers are taken with --query-language metricsql"
+
+
+def refusal(query: str) -> str | None:
+    """Say in one line why a query is not valid PromQL, in the parser's words; None if it is."""
+    why = unreadable(query)
+    if why is not None:
+        return why
+    found = parsed(as_known(query))
+    if not isinstance(found, str):
+        return None
+    words = f"is not valid PromQL: {shown_words(found)}"
+    return f"{words}; {HINT}" if "unknown function" in found or _has_metricsql(query) else words
+
+
+def parsed(query: str) -> promql_parser.Expr | str:
+    """Return the tree of a query, or the parser's words of why there is none. Only for a text within the bounds of
+    `structure.py`."""
+    try:
+        return promql_parser.parse(query)
+    except Exception as error:  # ValueError as a rule, OverflowError of a time out of range
+        return str(error)
+
+
+def as_known(query: str) -> str:
+    """The query with what the parser does not know, or only slowly, in other words of the same type."""
+    tokens = tokens_of(query)[1:-1]
+    parts, end, skipped = [], 0, 0
+    for place in range(1, len(tokens) - 1):
+        before, token, after = tokens[place - 1 : place + 2]
+        if token.start < skipped:
+            continue
+        parts += [query[end : token.start], _known(before, token, after)]
+        end = token.end
+        if token.text.lower() == "offset" and _ends_operand(before):
+            skipped = _end_of_expression(tokens, place + 1)
+            parts += [" 1m"] if skipped else []
+            end = max(end, skipped)
+    return "".join(parts) + query[end:]
+
+
+def shown_words(text: str) -> str:
+    """The parser's words on one printable line."""
+    line = " ".join(text.split())[:MESSAGE_CHARACTERS]
+    return line if line.isprintable() else shown(line)
+
+
+DURATION_EXPRESSION = re.compile(r"[\s0-9a-z_.+*/%^(),-]*+", re.ASCII)
+OLD_NAMES = {"holt_winters": "double_exponential_smoothing"}
+
+
+def _known(before: Token, token: Token, after: Token) -> str:
+    word = token.text.lower()
+    if token.kind == "matchers":
+        return _without_patterns(token.text)
+    if token.kind in ("range", "subquery"):
+        return _plain_range(token)
+    if token.kind == "string":
+        return _in_quotes(token.text)
+    if token.kind != "word":
+        return token.text
+    if word in PROMETHEUS_3:
+        return " " if _ends_operand(before) else f"_{word}"
+    return OLD_NAMES.get(word, token.text) if after.text == "(" else token.text
+
+
+def _end_of_expression(tokens: Sequence[Token], place: int) -> int:
+    """Where a duration ends that is an expression, such as (5m + 1m) or step(), as Prometheus 3 allows; 0 if none."""
+    place += tokens[place].text in ("+", "-")
+    place += tokens[place].kind == "word"
+    if tokens[place].text != "(":
+        return 0
+    nested = 0
+    for token in tokens[place:]:
+        nested += {"(": 1, ")": -1}.get(token.text, 0)
+        if nested == 0:
+            return token.end
+    return 0
+
+
+def _without_patterns(braces: str) -> str:
+    """The matchers with a pattern that is read at once in place of each; one that matches nothing stays so."""
+    parts, before = [], ""
+    for match in WITHIN_BRACES.finditer(braces):
+        text = match.group()
+        if match.lastgroup == "string":
+            operator, before = before[-2:], ""
+            parts.append({"=~": '"x"', "!~": '""'}.get(operator) or _in_quotes(text))
+        else:
+            before += "" if text.startswith("#") else text.rstrip()
+            parts.append(text)
+    return "".join(parts)
+
+
+def _in_quotes(string: str) -> str:
+    """A string without backticks, in which the parser takes a backslash for the beginning of an escape."""
+    return quoted(string[1:-1]) if string[0] == "`" else string
+
+
+def _plain_range(token: Token) -> str:
+    """A range that is written as an expression, as Prometheus 3 allows, as a plain one."""
+    inside = token.text[1:-1]
+    is_expression = any(sign in inside for sign in "+-*/%^(") and DURATION_EXPRESSION.fullmatch(inside.replace(":", ""))
+    if not is_expression:
+        return token.text
+    return "[1m:1m]" if token.kind == "subquery" else "[1m]"
+
+
+def _ends_operand(token: Token) -> bool:
+    is_word = token.kind == "word" and token.text.lower() not in KEYWORDS | BETWEEN
+    return is_word or token.kind in ("range", "subquery", "matchers") or token.text == ")"
+
+
+def _has_metricsql(query: str) -> bool:
+    tokens = tokens_of(query)[1:]
+    return any(
+        token.kind == "word" and token.text.lower() in METRICSQL and _ends_operand(before)
+        for before, token in itertools.pairwise(tokens)
+    )
