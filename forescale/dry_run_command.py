@@ -24,7 +24,10 @@ def dry_run(
     ] = None,
     trace: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Load from a CSV of t_seconds,value rows, gzip or plain."),
+        typer.Option(metavar="FILE", help="Load from a CSV of times and values, as Grafana exports it; gzip or plain."),
+    ] = None,
+    column: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Series of a trace with several, by its column's name.")
     ] = None,
     generate: Annotated[
         str | None,
@@ -60,7 +63,7 @@ def dry_run(
     from forescale.load import LoadRequest
     from forescale.rehearsal import Rehearsal, rehearse
 
-    request = LoadRequest(trace, generate, hours, mean_rps, history_hours, seed)
+    request = LoadRequest(trace, column, generate, hours, mean_rps, history_hours, seed)
     folder = None if no_report else report_folder(report)
     form = chosen(output, as_json)
     rehearse(Rehearsal(file or [], request, policy, speed, folder, form, common.quiet, metrics_port))

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from controller.frame import Frame
 from forescale import words
-from forescale.sparkline import sparkline
+from forescale.sparkline import Peaks, sparkline
 from forescale.summary import COLUMNS, FORESCALE, cells, rows
 from scaling.decision import Action, Decision
 from sim.measures import Run
@@ -48,8 +48,7 @@ class LiveTable:
         self._began_s = now_s()
         self._shown_s = -float("inf")
         self._next_line_s = 0.0
-        self._loads: list[float] = []
-        self._replicas: list[float] = []
+        self._loads, self._replicas = Peaks(n_steps), Peaks(n_steps)
         self._actions: deque[Decision] = deque(maxlen=ACTIONS_SHOWN)
         self._frame: Frame | None = None
         redraws = console.is_terminal and not console.is_dumb_terminal
@@ -75,8 +74,8 @@ class LiveTable:
             self._frame is None or frame.decision is not self._frame.decision
         )  # steps can be shorter than intervals
         self._frame = frame
-        self._loads.append(frame.demand_rps)
-        self._replicas.append(frame.decision.final_replicas)
+        self._loads.add(frame.demand_rps)
+        self._replicas.add(frame.decision.final_replicas)
         if is_new and frame.decision.action is not Action.HOLD:
             self._actions.append(frame.decision)
         if self._live is not None:
@@ -132,9 +131,9 @@ class LiveTable:
         chart_width = max(round((width - 45) * self._done(frame)), 1)  # grows with the progress
         replicas = f"{frame.ready} ready, {decision.final_replicas} wanted"
         table.add_row(
-            "load", f"{frame.demand_rps:,.1f} requests/s", Text(sparkline(self._loads, chart_width), "default")
+            "load", f"{frame.demand_rps:,.1f} requests/s", Text(sparkline(self._loads.values, chart_width), "default")
         )
-        table.add_row("replicas", replicas, Text(sparkline(self._replicas, chart_width), "blue"))
+        table.add_row("replicas", replicas, Text(sparkline(self._replicas.values, chart_width), "blue"))
         table.add_row("band", words.band(decision.band), Text(f"HPA runs {frame.hpa_replicas}", "yellow"))
         late = frame.latency_p95_s > self._objective_s
         latency = Text(words.duration(frame.latency_p95_s), "bold red" if late else "default")

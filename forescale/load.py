@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from controller.dryrun.rehearsal import Load
+from forescale import words
 from scaling.errors import InputError
+from scaling.spec import ScalingSpec
 from sim.demand import SCENARIOS, generate
 from sim.traces import Trace, read_load_csv, resample
 
@@ -18,6 +20,10 @@ DEFAULT_HOURS = 24.0
 DEFAULT_HISTORY_HOURS = 48.0
 """What a policy remembers when it starts: enough to know how well yesterday foretells today, and whole days."""
 LEAST_STEPS = 2
+MOST_STEPS = 2_500_000
+"""Of a run with its history (chosen): over a year at 15 s, an hour and 2 GB on one core."""
+MANY_TIMES = 3.0
+"""A peak of so many times what all replicas serve is rather another unit than a busy day (chosen)."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,7 @@ class LoadRequest:
     """What load was asked for: a trace, or else a scenario."""
 
     trace: Path | None = None
+    column: str | None = None  # of a trace with several series
     scenario: str | None = None  # None: `DEFAULT_SCENARIO`, unless there is a trace
     hours: float | None = None  # None: the whole trace, or `DEFAULT_HOURS` of a scenario
     mean_rps: float | None = None  # None: the trace's or the scenario's own
@@ -34,6 +41,8 @@ class LoadRequest:
     def __post_init__(self) -> None:
         if self.trace is not None and self.scenario is not None:
             raise InputError(f"--trace {self.trace} and --generate {self.scenario}: give one of them")
+        if self.column is not None and self.trace is None:
+            raise InputError(f"--column {self.column}: names a series of a --trace, and none is given")
         for option, value in (("--hours", self.hours), ("--mean-rps", self.mean_rps)):
             if value is not None and not 0 < value < math.inf:
                 raise InputError(f"{option}: {value:g} is not a number over 0")
@@ -53,7 +62,7 @@ class Loads:
 
     def __init__(self, request: LoadRequest) -> None:
         self._request = request
-        self._trace = None if request.trace is None else read_load_csv(request.trace)
+        self._trace = None if request.trace is None else read_load_csv(request.trace, request.column)
 
     def of(self, workload: str, step_s: float) -> Load:
         """The load of one workload. Raises InputError for a length or a mean that cannot be had.
@@ -67,8 +76,14 @@ class Loads:
         else:
             history_hours = DEFAULT_HISTORY_HOURS if request.history_hours is None else request.history_hours
             before = _count(history_hours, step_s)
-            demand = self._generated(workload, step_s, before + _steps(request.hours or DEFAULT_HOURS, step_s))
+            n_steps = _within(before + _steps(request.hours or DEFAULT_HOURS, step_s), step_s)
+            demand = self._generated(workload, step_s, n_steps)
         return Load(demand[before:], step_s, demand[:before])
+
+    @property
+    def unit(self) -> str:
+        """What the load counts."""
+        return "requests/s" if self._trace is None else self._trace.unit
 
     def _recorded(self, trace: Trace, step_s: float, before: int) -> NDArray[np.float64]:
         demand_rps = resample(trace, step_s, seed=self._request.seed)
@@ -78,7 +93,7 @@ class Loads:
             hours = f"{max(n_steps, LEAST_STEPS) * step_s / 3600:g}"
             after = f" after {before * step_s / 3600:g} of history" if before else ""
             raise InputError(f"--hours: {hours}{after}, but {trace.name} has {n_there * step_s / 3600:g}")
-        demand_rps = demand_rps[: before + n_steps]
+        demand_rps = demand_rps[: _within(before + n_steps, step_s)]
         mean_rps = float(demand_rps[before:].mean())
         if self._request.mean_rps is None:
             return demand_rps
@@ -94,6 +109,18 @@ class Loads:
         return generate(scenario, n_steps, step_s, rng)
 
 
+def warning(load: Load, spec: ScalingSpec, unit: str) -> str | None:
+    """One line about a load that is so large that its unit must be doubted; None for any other."""
+    peak, most = float(load.demand.max()), spec.max_replicas * spec.stated_capacity
+    if peak < MANY_TIMES * most:
+        return None
+    return (
+        f"the load peaks at {words.rate(peak)} {unit}, {words.rate(peak / most)} times what maxReplicas"
+        f" {spec.max_replicas} x capacityPerReplica {words.rate(spec.stated_capacity)} serve;"
+        " is it in another unit (bytes, milliseconds)?"
+    )
+
+
 def _count(hours: float, step_s: float) -> int:
     return round(hours * 3600 / step_s)
 
@@ -102,4 +129,11 @@ def _steps(hours: float, step_s: float) -> int:
     n_steps = _count(hours, step_s)
     if n_steps < LEAST_STEPS:
         raise InputError(f"--hours: {hours:g} is under {LEAST_STEPS} intervals of {step_s:g} s")
+    return n_steps
+
+
+def _within(n_steps: int, step_s: float) -> int:
+    if n_steps > MOST_STEPS:
+        hours = f"{n_steps * step_s / 3600:g} with the history"
+        raise InputError(f"--hours: {hours} is {n_steps} steps of {step_s:g} s, at most {MOST_STEPS} allowed")
     return n_steps

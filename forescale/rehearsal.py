@@ -5,6 +5,7 @@ What a run is, `controller.dryrun.rehearsal` owns; which options there are, `for
 
 import importlib.resources
 import math
+import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from controller.policy_choice import policy_in
 from forescale.exporter import Exporter
 from forescale.files import make_folder
 from forescale.live import LiveTable, summary_table
-from forescale.load import LoadRequest, Loads
+from forescale.load import LoadRequest, Loads, warning
 from forescale.output import OutputFormat, write_document
 from forescale.pace import Pace
 from forescale.summary import document, headline
@@ -65,6 +66,11 @@ def rehearse(rehearsal: Rehearsal) -> None:
     loads = [source.of(_full_name(resource), _step_s(resource.spec.interval_s)) for resource in resources]
     if rehearsal.report is not None:
         make_folder(rehearsal.report)  # refuse before the run what would fail after it
+
+    for resource, load in zip(resources, loads, strict=True):
+        doubt = warning(load, resource.spec, source.unit)
+        if doubt is not None:
+            print(f"forescale: warning: {_full_name(resource)}: {doubt}", file=sys.stderr, flush=True)
 
     silent = rehearsal.quiet and rehearsal.output is not OutputFormat.TEXT
     progress, console = _console(rehearsal.output, rehearsal.quiet), _console(rehearsal.output, silent)

@@ -5,6 +5,25 @@ from collections.abc import Sequence
 import numpy as np
 
 BLOCKS = "▁▂▃▄▅▆▇█"
+MOST_PEAKS = 500
+"""Chosen: more than any line has characters."""
+
+
+class Peaks:
+    """The highest value of each of at most `MOST_PEAKS` equal parts of a series of `n_steps`, as it comes in."""
+
+    def __init__(self, n_steps: int) -> None:
+        self._n_steps, self._parts, self._seen = n_steps, min(n_steps, MOST_PEAKS), 0
+        self.values: list[float] = []
+
+    def add(self, value: float) -> None:
+        """Take the next step in."""
+        part = self._seen * self._parts // self._n_steps
+        self._seen += 1
+        if part < len(self.values):
+            self.values[part] = max(self.values[part], value)
+        else:
+            self.values.append(value)
 
 
 def sparkline(values: Sequence[float], width: int) -> str:

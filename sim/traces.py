@@ -1,14 +1,15 @@
 """Real load: reads trace files and checks every row; `resample` lays a trace out at the control interval.
 
-A trace is a CSV, plain or gzip: optional `# key: value` lines, then `t_seconds,value` rows on a regular grid. A file of
-one's own needs the rows only. A file that breaks a rule is refused as a whole: a missing row is not a zero.
+A trace is a CSV, plain or gzip: optional `# key: value` lines, then rows of a time and a value on a regular grid.
+`sim.trace_csv` finds the two columns, `sim.trace_times` and `sim.trace_numbers` read their cells. A file that breaks a
+rule is refused as a whole: a missing row is not a zero.
 """
 
 import gzip
-import math
+import io
 import os
 import zlib
-from array import array
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,6 +19,9 @@ from numpy.typing import NDArray
 
 from scaling.errors import InputError
 from sim.resampling import FILLS, Fill, fill_grid
+from sim.trace_csv import Columns, read_columns
+from sim.trace_numbers import read_numbers, shown
+from sim.trace_times import read_times
 
 __all__ = [
     "FILLS", "Fill", "Origin", "Trace",
@@ -30,7 +34,6 @@ Resolution = Literal["fine", "mid", "hourly"]
 TRACES_VARIABLE = "FORESCALE_TRACES"
 DEFAULT_FOLDER = "../shared/traces"
 SUFFIXES = (".csv", ".csv.gz")
-COLUMNS = "t_seconds,value"
 
 MAX_ROWS = 2_000_000
 """Chosen: 23 days at 1 s, a year at 15 s."""
@@ -42,6 +45,7 @@ MIN_INTERVAL_S, MAX_INTERVAL_S = 1.0, 86_400.0
 """Chosen: below a second is below any scrape; rows coarser than a day say nothing about a control interval."""
 GRID_TOLERANCE_S = 0.001
 """Chosen: a row may be a millisecond off its place, for times printed with three decimals."""
+HOUR_S = 3_600.0
 
 FINE_S = 60.0
 MID_S = 600.0
@@ -100,23 +104,27 @@ def load_folder(folder: Path) -> list[Trace]:
     return [read_load_csv(path) for path in list_traces(folder)]
 
 
-def read_load_csv(path: Path) -> Trace:
-    """Read a trace, with or without header lines, or raise InputError naming file, line, value and limit."""
-    header, times_s, values = _parse(path, _read_text(path))
-    if len(values) < 2:
-        raise InputError(f"{path}: {len(values)} rows, at least 2 needed")
-    interval_s = round(times_s[1] - times_s[0], 3)
-    _check_promises(path, header, interval_s, len(values))
+def read_load_csv(path: Path, column: str | None = None) -> Trace:
+    """Read a trace; `column` names the series of a file with several.
 
-    series = np.array(values, dtype=np.float64)
-    series.flags.writeable = False
+    Raises InputError naming the file, the line, the value and the limit or the form that was found.
+    """
+    columns = read_columns(str(path), io.StringIO(_read_text(path), newline="\n"), MAX_ROWS, column)
+    if len(columns.times) < 2:
+        raise InputError(f"{path}: {len(columns.times)} rows, at least 2 needed")
+    values, unit = _values(path, columns)
+    times_s, values = _grid(path, columns, values)
+    interval_s = round(float(times_s[1] - times_s[0]), 3)
+    header = columns.header
+    _check_promises(path, header, interval_s, len(values))
+    values.flags.writeable = False
     return Trace(
         name=path.name.removesuffix(".gz").removesuffix(".csv"),
         trace_class=header.get("class", "unclassified"),
-        unit=header.get("unit", "requests/s"),
+        unit=header.get("unit") or unit or "requests/s",
         interval_s=interval_s,
-        values=series,
-        start_s=times_s[0],
+        values=values,
+        start_s=float(times_s[0]),
         origin=Origin(**{key: header.get(key, "") for key in ("what", "source", "path", "commit", "licence")}),
     )
 
@@ -154,75 +162,88 @@ def _read_text(path: Path) -> str:
     if len(content) > MAX_BYTES:
         raise InputError(f"{path}: over {MAX_BYTES} bytes of text, the limit")
     try:
-        return content.decode("utf-8-sig")
+        return content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: byte {error.start} is not UTF-8 text") from error
+        raise InputError(f"{path}: byte {error.start} is not UTF-8 text; save it as UTF-8") from error
 
 
-def _parse(path: Path, text: str) -> tuple[dict[str, str], "array[float]", "array[float]"]:
-    """Header, times and values; each row is checked where its line number is known."""
-    header: dict[str, str] = {}
-    times_s, values = array("d"), array("d")
-    for number, line in enumerate(text.split("\n"), start=1):
-        line = line.strip()
-        if line.startswith("#"):
-            key, _, value = line[1:].partition(":")
-            header[key.strip()] = "".join(filter(str.isprintable, value.strip()))
-        elif line and (values or line.replace(" ", "") != COLUMNS):
-            where = f"{path} line {number}"
-            time_s, value_ = _row(where, line)
-            _check_time(where, times_s, time_s)
-            if len(values) == MAX_ROWS:
-                raise InputError(f"{where}: over {MAX_ROWS} rows, the limit")
-            times_s.append(time_s)
-            values.append(value_)
-    return header, times_s, values
+def _where(path: Path, columns: Columns) -> Callable[[int], str]:
+    return lambda row: f"{path} line {columns.lines[row]}"
 
 
-def _row(where: str, line: str) -> tuple[float, float]:
-    cells = line.split(",")
-    if len(cells) != 2:
-        raise InputError(f"{where}: {_shown(line)} has {len(cells)} columns, needs 2 ({COLUMNS})")
-    time_s, value = _number(where, "t_seconds", cells[0]), _number(where, "value", cells[1])
-    if not 0 <= value <= MAX_VALUE:
-        raise InputError(f"{where}: value is {_shown(cells[1])}, must be within 0..{MAX_VALUE:g}")
-    return time_s, value
+def _values(path: Path, columns: Columns) -> tuple[Series, str]:
+    """The values and their unit, empty for bare numbers."""
+    where = _where(path, columns)
+    column = read_numbers(columns.values, "value", where, point_is_usual=columns.separator == ",")
+    values = np.array(column.numbers)
+    outside = np.flatnonzero(~((values >= 0) & (values <= MAX_VALUE)))
+    if outside.size:
+        row = int(outside[0])
+        limits = f"0..{MAX_VALUE:g}"
+        raise InputError(f"{where(row)}: value is {shown(columns.values[row])}, must be within {limits}")
+    return values, column.unit
 
 
-def _number(where: str, name: str, cell: str) -> float:
-    try:
-        number = float(cell)
-    except ValueError:
-        raise InputError(f"{where}: {name} is {_shown(cell)}, must be a number") from None
-    if not math.isfinite(number):
-        raise InputError(f"{where}: {name} is {_shown(cell)}, must be finite")
-    return number
+def _grid(path: Path, columns: Columns, values: Series) -> tuple[Series, Series]:
+    """Times in seconds and values, oldest first, on a regular grid within `GRID_TOLERANCE_S`."""
+    where = _where(path, columns)
+    times = read_times(columns.times, columns.time_name, where)
+    steps_s = np.diff(times.seconds)
+    falls = bool((steps_s < 0).all())  # newest first, as Grafana writes one row a series
+    steps_s = -steps_s if falls else steps_s
+    usual_s = _usual(steps_s[steps_s > 0])
+    _check_steps(where, columns, steps_s, usual_s, times.local)
+    if not MIN_INTERVAL_S <= usual_s <= MAX_INTERVAL_S:
+        limits = f"{MIN_INTERVAL_S:g}..{MAX_INTERVAL_S:g}"
+        raise InputError(f"{where(1)}: rows are {usual_s:.12g} s apart, must be within {limits} s")
+    order = slice(None, None, -1 if falls else 1)
+    return times.seconds[order], values[order].copy()
 
 
-def _check_time(where: str, times_s: "array[float]", time_s: float) -> None:
-    """Rising by the first two rows' distance, within `GRID_TOLERANCE_S`."""
-    if not times_s:
+def _usual(steps_s: Series) -> float:
+    """The most frequent step, to the millisecond; the shortest of several, 0 of none."""
+    if not steps_s.size:
+        return 0.0
+    steps, counts = np.unique(np.round(steps_s, 3), return_counts=True)
+    return float(steps[np.argmax(counts)])
+
+
+def _check_steps(where: Callable[[int], str], columns: Columns, steps_s: Series, usual_s: float, local: bool) -> None:
+    """Raise InputError for the first step that is not the usual one; for one that does not rise before all others."""
+    odd = np.flatnonzero(~(np.abs(steps_s - usual_s) <= GRID_TOLERANCE_S) | (steps_s <= 0))
+    if not odd.size:
         return
-    step_s = time_s - times_s[-1]
-    if step_s <= 0:
-        raise InputError(f"{where}: t_seconds is {time_s:.12g} after {times_s[-1]:.12g}, must rise")
-    if len(times_s) == 1:
-        if not MIN_INTERVAL_S <= step_s <= MAX_INTERVAL_S:
-            limits = f"{MIN_INTERVAL_S:g}..{MAX_INTERVAL_S:g}"
-            raise InputError(f"{where}: rows are {step_s:.12g} s apart, must be within {limits} s")
-    elif abs(step_s - (times_s[1] - times_s[0])) > GRID_TOLERANCE_S:
-        expected_s = times_s[1] - times_s[0]
-        raise InputError(f"{where}: {step_s:.12g} s after the row before, must be {expected_s:.12g} s as at the start")
+    falling = np.flatnonzero(steps_s <= 0)
+    row = int(falling[0] if falling.size else odd[0]) + 1
+    step_s = float(steps_s[row - 1])
+    place = (
+        f"{step_s:.12g} s after the row before" if step_s > 0 else f"{-step_s:.12g} s before the row above, must rise"
+    )
+    if step_s == 0:
+        place = "at the time of the row before, must rise"
+    usual = f"the usual step of the file is {usual_s:.12g} s"
+    cause = _cause(step_s, usual_s, local, irregular=odd.size > len(steps_s) // 10)
+    raise InputError(f"{where(row)}: {shown(columns.times[row])} is {place}; {usual}{cause}")
+
+
+def _cause(step_s: float, usual_s: float, local: bool, irregular: bool) -> str:
+    """What may have made an unusual step, and what to do about it; empty for what nobody can tell."""
+    missing = step_s / usual_s - 1 if usual_s > 0 else 0.0
+    if local and abs(abs(step_s - usual_s) - HOUR_S) <= GRID_TOLERANCE_S:
+        return "; local times change by an hour in spring and autumn: export UTC"
+    if missing > 0.5 and abs(missing - round(missing)) * usual_s <= GRID_TOLERANCE_S:
+        return f"; rows missing: {round(missing)}; fill them, a missing row is not zero"
+    if step_s > 0 and irregular:
+        return "; the rows are no regular grid: export one value for each step"
+    return ""
 
 
 def _check_promises(path: Path, header: dict[str, str], interval_s: float, rows: int) -> None:
     """What a header says of the rows must hold: a cut file is seen here."""
     for key, found, tolerance in (("rows", float(rows), 0.0), ("interval_s", interval_s, GRID_TOLERANCE_S)):
-        if key in header and abs(_number(f"{path} header", key, header[key]) - found) > tolerance:
-            raise InputError(f"{path}: header says {key} {_shown(header[key])}, the file has {found:.12g}")
+        if key in header and abs(_promised(path, key, header[key]) - found) > tolerance:
+            raise InputError(f"{path}: header says {key} {shown(header[key])}, the file has {found:.12g}")
 
 
-def _shown(text: str) -> str:
-    """A cell for a message: quoted, control characters escaped, cut at 40 characters."""
-    text = text.strip()
-    return ascii(text if len(text) <= 40 else text[:37] + "...")
+def _promised(path: Path, key: str, text: str) -> float:
+    return float(read_numbers([text], key, lambda _: f"{path} header").numbers[0])

@@ -1,6 +1,7 @@
 """The command line's dry-run: one policy over a load in the simulator, beside an exact HPA and the clairvoyant."""
 
 import asyncio
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -48,16 +49,20 @@ def run_policy(
     return asyncio.run(_Rehearsal(resource, chosen, load, seed).run(on_frame))
 
 
+def _series() -> "array[float]":
+    return array("d")
+
+
 @dataclass
 class _Ledger:
-    """What one policy's cluster did, step by step."""
+    """What one policy's cluster did, step by step; 8 bytes a figure, as a year has two million steps."""
 
     name: str
-    replicas: list[int] = field(default_factory=list)
-    ready: list[int] = field(default_factory=list)
-    requests: list[float] = field(default_factory=list)
-    late: list[float] = field(default_factory=list)
-    latency_p95_s: list[float] = field(default_factory=list)
+    replicas: "array[float]" = field(default_factory=_series)
+    ready: "array[float]" = field(default_factory=_series)
+    requests: "array[float]" = field(default_factory=_series)
+    late: "array[float]" = field(default_factory=_series)
+    latency_p95_s: "array[float]" = field(default_factory=_series)
     paid: int = 0
 
     def note(self, world: SimulatedWorkload, requests_rps: float) -> None:
@@ -70,11 +75,11 @@ class _Ledger:
         self.paid += c["replicas"]
 
     def policy_run(self) -> PolicyRun:
-        replicas = np.array(self.replicas, float)
+        replicas = np.array(self.replicas)
         return PolicyRun(
             self.name,
             replicas,
-            np.array(self.ready, float),
+            np.array(self.ready),
             np.array(self.requests),
             np.array(self.late),
             np.array(self.latency_p95_s),
@@ -96,9 +101,7 @@ class _Rehearsal:
         self.clairvoyant = clairvoyant_replicas(self.requests_rps, self.params, spec.min_replicas, spec.max_replicas)
         self.decisions: list[Decision] = []
         self.ledgers = tuple(_Ledger(name) for name in ("forescale", "hpa", "clairvoyant"))
-        start = int(
-            np.clip(needed_replicas(self.requests_rps[:1], self.params)[0], spec.min_replicas, spec.max_replicas)
-        )
+        start = int(max(spec.min_replicas, needed_replicas(self.requests_rps[:1], self.params, spec.max_replicas)[0]))
         self.ours, twin = self._world(start, self.params), self._world(start, self.params)
         self.hpa = TwinHpa(spec, twin)
         self.ideal = self._world(int(self.clairvoyant[0]), self.params | CERTAIN)
@@ -141,10 +144,10 @@ class _Rehearsal:
             time_s=step * self.step_s,
             demand_rps=float(self.demand[step]),
             decision=self.decisions[-1] if self.decisions else _first_decision(self.ours.wanted),
-            ready=ours.ready[-1],
+            ready=int(ours.ready[-1]),
             latency_p95_s=ours.latency_p95_s[-1],
             bad_ratio_last_hour=sum(ours.late[-hour:]) / arrived if arrived > 0 else 0.0,
-            hpa_replicas=hpa.replicas[-1],
+            hpa_replicas=int(hpa.replicas[-1]),
             replica_hours=ours.paid * self.step_s / 3600,
             hpa_replica_hours=hpa.paid * self.step_s / 3600,
             clairvoyant_replica_hours=ideal.paid * self.step_s / 3600,

@@ -137,6 +137,38 @@ def test_a_trace_is_cut_and_scaled_as_asked(dry_run, tmp_path):
     assert scaled.mean() == pytest.approx(500)
 
 
+def a_trace_file(folder: Path, value: float, header: str = "") -> str:
+    path = folder / "load.csv"
+    path.write_text(header + "t_seconds,value\n" + "".join(f"{60 * k},{value}\n" for k in range(60)))
+    return str(path)
+
+
+def test_a_load_in_another_unit_is_warned_of_with_both_numbers(dry_run, tmp_path, capsys):
+    trace = a_trace_file(tmp_path, 1.2e9, header="# unit: bytes/s\n")
+    assert cli.run(["dry-run", "-f", a_policy_file(tmp_path), "--trace", trace, "--no-report"]) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        "forescale: warning: shop/web: the load peaks at 1,200,000,000 bytes/s, 200,000 times what maxReplicas 60 x"
+        " capacityPerReplica 100 serve; is it in another unit (bytes, milliseconds)?"
+    ]
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, 700.0, 6_000.0, 12_000.0])
+def test_a_load_that_may_be_meant_is_not_warned_of(dry_run, tmp_path, capsys, value):
+    file = a_policy_file(tmp_path)
+    assert cli.run(["dry-run", "-f", file, "--trace", a_trace_file(tmp_path, value), "--no-report"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_one_series_of_an_export_with_several_is_chosen_by_its_name(dry_run, tmp_path, capsys):
+    trace = tmp_path / "grafana.csv"
+    trace.write_text('"Time","api","web"\n' + "".join(f"{1767225600000 + 60_000 * k},1,{k}\n" for k in range(60)))
+    assert cli.run(["dry-run", "--trace", str(trace), "--no-report"]) == 2
+    assert "2 columns of values ('api', 'web'); choose one with --column NAME" in error_line(capsys)
+    assert cli.run(["dry-run", "--trace", str(trace), "--column", "web", "--no-report"]) == 0
+    ((_, demand, _, _),) = dry_run.asked
+    assert demand.mean() == pytest.approx(59 / 2)
+
+
 def test_generated_load_has_the_mean_that_was_asked_for_at_any_interval(dry_run, tmp_path):
     file = a_policy_file(tmp_path, interval=300)
     assert cli.run(["dry-run", "-f", file, "--hours", "48", "--mean-rps", "50", "--no-report"]) == 0
@@ -152,9 +184,10 @@ def test_generated_load_has_the_mean_that_was_asked_for_at_any_interval(dry_run,
         pytest.param(["dry-run", "--trace", "absent.csv"], "absent.csv", id="missing-trace"),
         pytest.param(["dry-run", "--generate", "nope"], "'nope' is not one of day", id="unknown-scenario"),
         pytest.param(["dry-run", "--generate", "day", "--trace", "x.csv"], "give one of them", id="two-loads"),
+        pytest.param(["dry-run", "--column", "web"], "names a series of a --trace", id="column-without-trace"),
         pytest.param(["dry-run", "--hours", "nan"], "--hours: nan", id="hours-nan"),
         pytest.param(["dry-run", "--hours", "0"], "--hours: 0", id="no-hours"),
-        pytest.param(["dry-run", "--hours", "1e9"], "10000000", id="too-many-hours"),
+        pytest.param(["dry-run", "--hours", "1e9"], "at most 2500000", id="too-many-hours"),
         pytest.param(["dry-run", "--mean-rps", "-5"], "--mean-rps: -5", id="negative-load"),
         pytest.param(["dry-run", "--speed", "-1"], "--speed: -1", id="negative-speed"),
         pytest.param(["dry-run", "--speed", "inf"], "--speed: inf", id="endless-speed"),

@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from forescale.live import LINES_A_RUN, LiveTable, plain_line, summary_table
-from forescale.sparkline import sparkline
+from forescale.sparkline import MOST_PEAKS, Peaks, sparkline
 from forescale.summary import cells, rows
 from scaling.decision import Action
 from tests.forescale.builders import OBJECTIVE_S, a_run, frames
@@ -100,3 +100,13 @@ def test_the_summary_holds_every_figure_and_fits_eighty_columns():
 )
 def test_sparklines_keep_peaks(values, width, expected):
     assert sparkline(values, width) == expected
+
+
+@pytest.mark.parametrize("n_steps", [1, 7, MOST_PEAKS, 3 * MOST_PEAKS + 1, 100_000])
+def test_a_long_run_is_kept_as_few_peaks_and_none_is_lost(n_steps):
+    peaks = Peaks(n_steps)
+    for step in range(n_steps):
+        peaks.add(float(step == n_steps // 2))
+    assert len(peaks.values) == min(n_steps, MOST_PEAKS)
+    assert sum(peaks.values) == 1.0
+    assert peaks.values.index(1.0) == n_steps // 2 * len(peaks.values) // n_steps

@@ -9,6 +9,7 @@ from scaling.errors import InputError
 from sim.clairvoyant import BAD_LIMIT, CERTAIN, clairvoyant_replicas, needed_replicas
 from sim.cluster import capacity_rps, draw, new_params, transition
 from sim.demand import generate_fleet
+from sim.latency import steady_late_ratio
 from tests.sim.builders import Params, a_cluster, no_chance, quiet_params
 
 POD_RPS = 160.0
@@ -92,6 +93,37 @@ def test_more_demand_never_needs_fewer() -> None:
     assert np.diff(needed).min() == 0
     assert np.diff(needed).max() == 1
     assert 40 < needed[-1] < 46
+
+
+def test_each_count_is_the_fewest_that_serves_its_demand() -> None:
+    params = new_params()
+    demand_rps = np.random.default_rng(2).uniform(0.0, 300.0, 200) * POD_RPS
+    queue = [params[name] for name in ("workers", "service_s", "objective_s", "variability")]
+    for demand, needed in zip(demand_rps, needed_replicas(demand_rps, params), strict=True):
+        assert steady_late_ratio(demand, int(needed), *queue) <= BAD_LIMIT
+        assert steady_late_ratio(demand, int(needed) - 1, *queue) > BAD_LIMIT
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e4, 1e9])
+def test_the_work_is_bounded_by_the_replicas_that_may_run(scale: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A load in bytes where requests were meant once took minutes: a row of a table for each replica it would need."""
+    asked = []
+
+    def late_ratio(demand_rps: float, ready: int, *queue: float) -> float:
+        asked.append(ready)
+        return float(steady_late_ratio(demand_rps, ready, *queue))
+
+    monkeypatch.setattr("sim.clairvoyant.steady_late_ratio", late_ratio)
+    demand_rps = np.linspace(0.0, 60.0 * POD_RPS * scale, 5_760)
+    needed = needed_replicas(demand_rps, new_params(), 60)
+    assert (needed[0], needed[1] > 0, needed[-1]) == (0, True, 60)
+    assert len(asked) < 60 * 40
+
+
+def test_a_demand_beyond_what_may_run_gets_all_of_it() -> None:
+    demand_rps = np.array([0.0, 1.0, 5.0 * POD_RPS, 1e12])
+    assert needed_replicas(demand_rps, new_params(), 4).tolist() == [0, 1, 4, 4]
+    assert clairvoyant_replicas(demand_rps, new_params(startup_s=15.0), 2, 4).tolist() == [2, 4, 4, 4]
 
 
 def test_on_its_own_cluster_the_clairvoyant_is_hardly_ever_late() -> None:
