@@ -29,6 +29,16 @@ def operator(
     deny_namespace: Annotated[
         list[str] | None, typer.Option(help="Serve none of this one, repeatable. Default: kube-system.")
     ] = None,
+    max_replicas: Annotated[
+        int | None, typer.Option(help="Most replicas of any policy. Default: as its maxReplicas says.")
+    ] = None,
+    max_policies_per_namespace: Annotated[
+        int | None, typer.Option(help="Serve the oldest so many of each namespace. Default: all.")
+    ] = None,
+    allowed_kind: Annotated[
+        list[str] | None,
+        typer.Option(metavar="GROUP/KIND", help="Scale this kind, repeatable. Default: all that have a scale."),
+    ] = None,
     kubeconfig: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Default: the pod's service account, else what kubectl reads.")
     ] = None,
@@ -99,6 +109,9 @@ def operator(
         context=context,
         namespaces=tuple(namespace or ()),
         denied_namespaces=tuple(deny_namespace or OperatorSettings.denied_namespaces),
+        max_replicas=max_replicas,
+        max_policies_per_namespace=max_policies_per_namespace,
+        allowed_kinds=tuple(allowed_kind or ()),
         lease_namespace=lease_namespace,
         lease_name=lease_name,
         host=host,

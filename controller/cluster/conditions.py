@@ -76,6 +76,9 @@ class Facts:
     policy_problem: str = ""
     """Why the policy that the resource names is not the one that was asked; empty where it is."""
 
+    notice: str = ""
+    """What the operator's own limits changed of the resource; empty for nothing."""
+
     dry_run: bool = False
     """What was decided is carried out on a simulated twin."""
 
@@ -142,10 +145,13 @@ def _ready(outcome: Outcome, facts: Facts) -> Said:
         return Said("False", "DecisionFailed", outcome.failure)
     spec = outcome.target.spec
     shadow = "; Shadow: nothing is written" if spec.mode is Mode.SHADOW else ""
+    notice = f"; {facts.notice}" * bool(facts.notice)
     if facts.dry_run:
         every = f"decided every {spec.interval_s:g} s"
-        return Said("True", DRY_RUN, f"{every}, carried out on a simulated twin; the target's scale is not written")
-    return Said("True", "Served", f"decided every {spec.interval_s:g} s{shadow}")
+        return Said(
+            "True", DRY_RUN, f"{every}, carried out on a simulated twin; the target's scale is not written{notice}"
+        )
+    return Said("True", "Served", f"decided every {spec.interval_s:g} s{shadow}{notice}")
 
 
 def _able_to_scale(outcome: Outcome, facts: Facts) -> Said:

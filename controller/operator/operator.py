@@ -19,6 +19,7 @@ from controller.cluster.rivals import HPA, SCALED_OBJECT, Rivals
 from controller.cluster.startup import Startups
 from controller.cluster.watched import WatchedWorkloads
 from controller.cluster.workloads import ClusterWorkloads, ReadOnlyWorkloads
+from controller.operator.ceilings import Ceilings
 from controller.operator.clock import Clock
 from controller.operator.exporter import OperatorMetrics
 from controller.operator.health import Health
@@ -103,7 +104,9 @@ class Operator:
         self.http = PrometheusHttp(settings.prometheus, self.exporter.asked_prometheus)
         self.prometheus = PrometheusMetrics(self.http, self.clock.now_s)
         denied = frozenset(settings.denied_namespaces).difference(settings.namespaces)
-        self.policies = Policies(self.clock.now_s, OffLimits(denied, own_pod()))
+        off_limits = OffLimits(denied, own_pod(), settings.allowed_kinds)
+        ceilings = Ceilings(settings.max_replicas, settings.max_policies_per_namespace)
+        self.policies = Policies(self.clock.now_s, off_limits, ceilings)
         self.rivals, self.watched, self.book = Rivals(), WatchedWorkloads(), PolicyBook()
         self._build_ports(rehearse)
         self.workloads.on_backoff = self.exporter.backed_off
@@ -257,15 +260,15 @@ class Operator:
         if event is None and self.policies.get(body["metadata"]["uid"]) is not None:
             self.resync.soon()
         self.policies.note(event, body)
-        care = self.policies.get(body["metadata"]["uid"])
-        serves = care is not None and care.target is not None
-        self.rivals.note_policy(event if serves else "DELETED", body)
 
     def _take(self, care: Care) -> None:
         self.loop.take(care)
         if care.target is None:
+            self.rivals.drop(care.uid)
             self.reports.note_invalid(care)
-        elif care.looked_s is None:
+            return
+        self.rivals.note_policy(None, _as_rival(care, care.target))
+        if care.looked_s is None:
             recall(care.target, care.status, self.clock)
 
     def _leave(self, care: Care) -> None:
@@ -313,3 +316,11 @@ class Operator:
         self.reports.note(seen)
         sampled = {care.uid: self.prometheus.newest_at_s(outcome.target) for care, outcome in seen}
         self.loop.schedule.follow({uid: at_s for uid, at_s in sampled.items() if at_s is not None})
+
+
+def _as_rival(care: Care, target: Target) -> dict[str, Any]:
+    """What the policies beside it must know of one that is served."""
+    ref = target.resource.target
+    names = {"uid": care.uid, "namespace": care.namespace, "name": care.name, "creationTimestamp": care.created}
+    scaled = {"apiVersion": ref.api_version, "kind": ref.kind, "name": ref.name}
+    return {"metadata": names, "spec": {"scaleTargetRef": scaled, "mode": target.resource.spec.mode.value}}

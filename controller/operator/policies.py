@@ -11,6 +11,7 @@ from typing import Any
 
 from controller.crd.resource import PolicyResource, parse_policy
 from controller.crd.status import fitting
+from controller.operator.ceilings import Age, Ceilings, Queue
 from controller.operator.off_limits import OffLimits
 from controller.ports import Target
 from controller.shared_texts import SharedTexts
@@ -19,6 +20,7 @@ from scaling.errors import InputError
 log = logging.getLogger(__name__)
 
 NOTHING = OffLimits()
+NO_CEILINGS = Ceilings()
 
 
 @dataclass
@@ -31,11 +33,17 @@ class Care:
     generation: int
     adopted_s: float
     """When it was first seen, on the operator's clock."""
+    created: str = ""
+    """Its creationTimestamp."""
+    resource: PolicyResource | None = None
+    """As it was read, whether it is served or not; None while it cannot be read."""
     status: Mapping[str, Any] = field(default_factory=dict)
     """As the watch last told it."""
     target: Target | None = None
     """None while the resource cannot be read, which `problem` explains."""
     problem: str = ""
+    notice: str = ""
+    """What the operator's limits changed of it; empty for nothing."""
     looked_s: float | None = None
     """When it was last seen to: decided on, or found to have no scale to decide on."""
     in_hand: float | None = None
@@ -52,6 +60,11 @@ class Care:
         self.adopted_s, self.looked_s, self.remembered, self.unknown_s = now_s, None, False, 0.0
 
     @property
+    def age(self) -> Age:
+        """Sorts the oldest first."""
+        return self.created, self.name, self.uid
+
+    @property
     def since_s(self) -> float:
         """Since when it has waited to be looked at."""
         return self.adopted_s if self.looked_s is None else self.looked_s
@@ -64,8 +77,11 @@ class Policies:
     of a target that is under its care no more: it is gone, cannot be read, or names another.
     """
 
-    def __init__(self, now_s: Callable[[], float], off_limits: OffLimits = NOTHING) -> None:
-        self._now_s, self._off_limits = now_s, off_limits
+    def __init__(
+        self, now_s: Callable[[], float], off_limits: OffLimits = NOTHING, ceilings: Ceilings = NO_CEILINGS
+    ) -> None:
+        self._now_s, self._off_limits, self._ceilings = now_s, off_limits, ceilings
+        self._queue = Queue(ceilings.policies)
         self._cares: dict[str, Care] = {}
         self._uids: dict[tuple[str, str], str] = {}
         self._going: dict[str, str] = {}
@@ -127,13 +143,16 @@ class Policies:
 
     def _adopt(self, metadata: Mapping[str, Any]) -> Care:
         self._uids[metadata["namespace"], metadata["name"]] = metadata["uid"]
-        return Care(
+        care = Care(
             uid=metadata["uid"],
             namespace=metadata["namespace"],
             name=metadata["name"],
             generation=-1,
             adopted_s=self._now_s(),
+            created=str(metadata.get("creationTimestamp") or ""),
         )
+        self._settle_again(self._queue.join(care.namespace, care.age))
+        return care
 
     def _give_up(self, uid: str) -> None:
         care = self._cares.pop(uid, None)
@@ -143,16 +162,34 @@ class Policies:
             del self._uids[care.namespace, care.name]
         self._replace(care, None)
         self.on_gone(care)
+        self._settle_again(self._queue.leave(care.namespace, care.age))
 
     def _read(self, care: Care, body: Mapping[str, Any]) -> None:
+        care.resource, care.problem = None, ""
         try:
             resource = parse_policy({key: value for key, value in body.items() if key != "status"})
             self._off_limits.check(resource)
+            care.resource, care.notice = self._ceilings.lowered(resource)
         except InputError as error:
             care.problem = str(error)
+        self._settle(care)
+
+    def _settle_again(self, uid: str | None) -> None:
+        """One has lost its place to an older one, or has one now."""
+        care = self._cares.get(uid or "")
+        if care is not None and care.resource is not None:
+            self._settle(care)
+            self.on_change(care)
+
+    def _settle(self, care: Care) -> None:
+        """Serve what was read, if it may be served."""
+        resource = care.resource
+        if resource is not None:
+            has_place = self._queue.has_place(care.namespace, care.age)
+            care.problem = "" if has_place else self._queue.refusal(care.namespace)
+        if resource is None or care.problem:
             self._replace(care, None)
             return
-        care.problem = ""
         if care.target is not None and _same_load(care.target.resource, resource):
             self._replace(care, Target(resource, care.target.state))
         else:

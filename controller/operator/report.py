@@ -82,6 +82,7 @@ class Reports:
             before=care.status,
             policy_sha256=asked.policy.sha256 if asked else "",
             policy_problem=asked.problem if asked else "",
+            notice=care.notice,
             dry_run=self._would_be is not None,
         )
 

@@ -7,8 +7,11 @@ from pathlib import Path
 from controller.prometheus.access import PrometheusSettings
 from scaling.errors import InputError
 from scaling.limits import Limit, check_limits, shown
+from scaling.spec import MOST_REPLICAS
 
 NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
+GROUP_KIND = re.compile(r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Z][A-Za-z0-9]{0,62}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +32,15 @@ class OperatorSettings:
 
     denied_namespaces: tuple[str, ...] = ("kube-system",)
     """Where they are not, unless `namespaces` names them. Default: where a wrong size can take the cluster down."""
+
+    max_replicas: int | None = None
+    """Most replicas of any policy; one that asks for more is served up to this. Default: as its maxReplicas says."""
+
+    max_policies_per_namespace: int | None = None
+    """Of more, the oldest are served. Default: all."""
+
+    allowed_kinds: tuple[str, ...] = ()
+    """Kinds that may be scaled, as GROUP/KIND, or KIND of the core group. Default: all that have a scale."""
 
     lease_namespace: str = "forescale-system"
     """Where the Lease is that one of several operators holds. Default: where the chart installs."""
@@ -61,9 +73,14 @@ class OperatorSettings:
         ):
             if not NAMESPACE.fullmatch(name):
                 raise InputError(f"{option}: {shown(name)} is not a DNS-1123 label of at most 63 characters")
+        for kind in self.allowed_kinds:
+            if not GROUP_KIND.fullmatch(kind):
+                raise InputError(f"--allowed-kind: {shown(kind)} is not GROUP/KIND, as apps/Deployment")
 
 
 SETTINGS_LIMITS = {
+    "max_replicas": Limit("--max-replicas", 1, MOST_REPLICAS, whole=True, optional=True),
+    "max_policies_per_namespace": Limit("--max-policies-per-namespace", 1, 1_000_000, whole=True, optional=True),
     "port": Limit("--port", 0, 65535, whole=True),
     "requests_per_s": Limit("--requests-per-second", 0.1, 10_000),
     "burst": Limit("--burst", 1, 100_000, whole=True),

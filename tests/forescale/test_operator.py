@@ -43,6 +43,14 @@ def test_options_arrive(served, tmp_path):
         "web",
         "--deny-namespace",
         "bank",
+        "--max-replicas",
+        "200",
+        "--max-policies-per-namespace",
+        "50",
+        "--allowed-kind",
+        "apps/Deployment",
+        "--allowed-kind",
+        "argoproj.io/Rollout",
         "--port",
         "0",
         "--requests-per-second",
@@ -56,6 +64,8 @@ def test_options_arrive(served, tmp_path):
     ((settings, rehearse),) = served
     assert (settings.namespaces, settings.denied_namespaces) == (("shop", "web"), ("bank",))
     assert (settings.port, settings.requests_per_s) == (0, 50.0)
+    assert (settings.max_replicas, settings.max_policies_per_namespace) == (200, 50)
+    assert settings.allowed_kinds == ("apps/Deployment", "argoproj.io/Rollout")
     assert settings.prometheus.basic_auth.password_file == password
     assert (settings.prometheus.headers, settings.prometheus.tenant) == ({"X-A": "b"}, "shop")
     assert settings.allow_plain_http_credentials
@@ -68,6 +78,9 @@ def test_options_arrive(served, tmp_path):
         (["--prometheus-url", "prometheus:9090"], "prometheus:9090"),
         ([*URL, "--namespace", "Shop"], '--namespace: "Shop" is not a DNS-1123 label'),
         ([*URL, "--deny-namespace", "kube_system"], '--deny-namespace: "kube_system" is not a DNS-1123 label'),
+        ([*URL, "--max-replicas", "0"], "--max-replicas: 0 is outside 1..150000"),
+        ([*URL, "--max-policies-per-namespace", "0"], "--max-policies-per-namespace: 0 is outside 1..1000000"),
+        ([*URL, "--allowed-kind", "apps/v1/Deployment"], '--allowed-kind: "apps/v1/Deployment" is not GROUP/KIND'),
         ([*URL, "--port", "70000"], "--port: 70000 is outside 0..65535"),
         ([*URL, "--prometheus-username", "me"], "go together; only one is given"),
         ([*URL, "--prometheus-header", "secret-without-colon"], "give 'NAME: VALUE', with a colon"),
