@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from controller.cluster.owners import Owner, owner_of
 from controller.cluster.roll import Roll, is_within
 from controller.crd.tables import TargetRef
 from controller.ports import Refused
@@ -50,6 +51,7 @@ class Workload:
     deleting: bool = False
     """Asked to go, while its pods or a finalizer keep it."""
     managers: tuple[Manager, ...] = ()
+    owner: Owner | None = None
 
 
 class WatchedWorkloads:
@@ -136,6 +138,7 @@ def read_workload(body: Mapping[str, Any]) -> Workload:
         rollout=rolls(spec, status),
         deleting="deletionTimestamp" in meta,
         managers=tuple(_managers(meta.get("managedFields") or ())),
+        owner=owner_of(body),
     )
 
 

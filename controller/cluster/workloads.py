@@ -14,10 +14,12 @@ from controller.cluster.api import ApiError, Body
 from controller.cluster.backoff import SPREAD, backoff_of, with_next_look
 from controller.cluster.contests import MANAGER, Key
 from controller.cluster.kinds import Kinds, Reads, Scalable
+from controller.cluster.owners import Owner, owner_of, scaled_by_owner, set_by_owner
 from controller.cluster.rivals import Rivals
 from controller.cluster.watched import WatchedWorkloads, Workload, is_newer
 from controller.ports import Refused, Scale, Target
 from scaling.decision import Reason
+from scaling.spec import Mode
 
 KEPT_S = 60.0
 """How long a scale that nobody watches is believed: at 15 s intervals a quarter of the requests. Chosen; a write is
@@ -103,6 +105,9 @@ class ReadOnlyWorkloads:
         unsure = self._rivals.unknown(target)
         if unsure is not None:
             return unsure
+        owned = await self._owned(target, seen, now_s)
+        if owned is not None:
+            return owned
         if self._uids.setdefault(target.name, seen.uid) != seen.uid:
             self._uids[target.name] = seen.uid
             self._rivals.contests.forget(_key(target))
@@ -170,20 +175,30 @@ class ReadOnlyWorkloads:
         place = await self._kinds.find(key[1], now_s, key[0])
         if isinstance(place, Refused):
             return place
-        return await self._owned(place, key) or await self._get(place, key)
+        owner = await self._owner(place, key)
+        if isinstance(owner, Refused):
+            return owner
+        found = await self._get(place, key)
+        return replace(found, owner=owner) if isinstance(found, Workload) else found
 
-    async def _owned(self, place: Scalable, key: Key) -> Refused | None:
-        """A ReplicaSet of a Deployment is its Deployment's to scale; /scale does not tell whose it is."""
-        if place.plural != "replicasets":
-            return None
+    async def _owner(self, place: Scalable, key: Key) -> Owner | Refused | None:
+        """Whose it is, which /scale does not tell; None, too, where that may not be read, and Refused if it is gone."""
         try:
-            owners = (await self._reads.get(place.path(key[0], key[1].name)))["metadata"].get("ownerReferences", ())
+            return owner_of(await self._reads.get(place.path(key[0], key[1].name)))
         except ApiError as error:  # what of any other matters, /scale says
             return _refused(error, "get", place, key) if error.code == 404 else None
-        owner = next((f"{each['kind']} {each['name']}" for each in owners if each.get("controller")), None)
-        if owner is None:
+
+    async def _owned(self, target: Target, seen: Workload, now_s: float) -> Refused | None:
+        """Refuse what its owner scales: the owner has a scale of its own, or its controller sets the size."""
+        if seen.owner is None or target.spec.mode is Mode.SHADOW:
             return None
-        return Refused("Owned", f"{_named(key)} belongs to {owner}, which scales it: name that one instead")
+        named, ref = _named(_key(target)), seen.owner.ref
+        is_scaled = ref is not None and isinstance(
+            await self._kinds.find(ref, now_s, target.resource.namespace), Scalable
+        )
+        if is_scaled or target.resource.target.kind == "ReplicaSet":
+            return scaled_by_owner(named, seen.owner)
+        return set_by_owner(named, seen.owner)
 
     async def _get(self, place: Scalable, key: Key) -> Workload | Refused:
         try:
@@ -292,6 +307,9 @@ class ClusterWorkloads(ReadOnlyWorkloads):
             raise _WithheldError(known)
         if known.uid != seen.uid:
             raise _WithheldError(_made_again(key))
+        owned = known.owner and set_by_owner(_named(key), known.owner)
+        if owned:
+            raise _WithheldError(owned)
         if known.replicas != seen.replicas:
             self._rivals.contests.note_forestalled(key, replicas)
             raise _WithheldError(_changed(key, seen.replicas, known.replicas))

@@ -98,6 +98,15 @@ class Scene:
         patch = {"spec": {"replicas": replicas}}
         assert self.cluster.request("PATCH", f"{self.path}/scale?fieldManager={manager}", patch, MERGE).code == 200
 
+    def belongs_to(self, api_version, kind):
+        owner = {"apiVersion": api_version, "kind": kind, "name": "o", "uid": "o", "controller": True}
+        patch = {"metadata": {"ownerReferences": [owner]}}
+        assert self.cluster.request("PATCH", self.path, patch, MERGE).code == 200
+        self.watch()
+
+    def read(self):
+        return self.run(lambda workloads, api: workloads.scale(self.target, 0.0))
+
     def status(self, **status):
         assert self.cluster.request("PATCH", f"{self.path}/status", {"status": status}, MERGE).code == 200
 
@@ -159,6 +168,26 @@ def test_a_rival_who_writes_in_between_is_not_overwritten(shop):
     assert scene.run(writing(scene.target, 8, lambda: scene.rival(5))) == ("ChangedMeanwhile", Scale(5, 0))
     assert scene.replicas() == 5
     assert scene.asked_to_write() == [(409, 8)]
+
+
+@pytest.mark.parametrize("kinds", [WATCHED, ()], ids=["watched", "asked for"])
+def test_what_its_owners_controller_sized_is_scaled_once_a_scaling_of_it_stays(shop, kinds):
+    scene = Scene(shop, kinds=kinds)
+    scene.belongs_to("ops.example.com/v1", "Revision")
+    assert "belongs to Revision o, and" in scene.read().message
+    scene.rival(5, "kubectl")
+    scene.watch()
+    assert scene.read().replicas == 5
+    patch = {"spec": {"replicas": 3}}  # not through /scale, as a controller does
+    assert scene.cluster.request("PATCH", f"{scene.path}?fieldManager=ops", patch, MERGE).code == 200
+    scene.watch()
+    assert "belongs to Revision o, and ops sets its spec.replicas" in scene.read().message
+
+
+def test_what_belongs_to_an_object_with_a_scale_is_left_to_that(shop):
+    scene = Scene(shop)
+    scene.belongs_to("example.com/v1", "Widget")
+    assert scene.read().message.endswith("belongs to Widget o, which scales it: name that one instead")
 
 
 def test_a_status_that_moved_the_version_on_is_no_rival(shop):

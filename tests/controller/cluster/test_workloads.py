@@ -20,6 +20,7 @@ from tests.controller.cluster.workload_bodies import (
     a_target,
     an_error,
     no_rivals,
+    owned,
 )
 
 SCALE = "/apis/apps/v1/namespaces/shop/deployments/web/scale"
@@ -216,28 +217,90 @@ def test_a_kind_that_cannot_be_scaled_is_refused(kind, reason):
     assert Scene(kind=kind).read().reason == reason
 
 
+DEPLOYMENT = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
+
+
 @pytest.mark.parametrize(
     ("owners", "found"),
     [
         ([], Scale(5, 5)),
         ([{"kind": "Rollout", "name": "web"}], Scale(5, 5)),
         (
-            [{"kind": "Deployment", "name": "web", "controller": True}],
-            Refused(
-                "Owned",
-                "ReplicaSet shop/web belongs to Deployment web, which scales it: name that one instead; "
-                "the operator looks again within 6 min",
-            ),
+            [{**DEPLOYMENT, "controller": True}],
+            Refused("Owned", "ReplicaSet shop/web belongs to Deployment web, which scales it: name that one instead"),
+        ),
+        (
+            [DEPLOYMENT, {"apiVersion": "none.dev/v1", "kind": "Rollout", "name": "r", "controller": True}],
+            Refused("Owned", "ReplicaSet shop/web belongs to Rollout r, which scales it: name that one instead"),
         ),
         (an_error(403), Scale(5, 5)),
     ],
 )
-def test_a_replica_set_that_a_deployment_scales_is_left_to_it(owners, found):
+def test_a_replica_set_that_another_scales_is_left_to_it(owners, found):
     scene = Scene(kind="ReplicaSet")
     whole = owners if isinstance(owners, Exception) else {"metadata": {"ownerReferences": owners}}
     scene.api.will(SET_SCALE, a_scale(5))
     scene.api.will(SET_SCALE.removesuffix("/scale"), whole)
     assert scene.read() == found
+
+
+def scaled_by_another(kind="Deployment", owner="Collector o"):
+    return f"{kind} shop/web belongs to {owner}, which scales it: name that one instead"
+
+
+def set_by(manager, kind="Deployment", owner="Revision o"):
+    return f"{kind} shop/web belongs to {owner}, and {manager} sets its spec.replicas and would undo ours"
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "StatefulSet"])
+@pytest.mark.parametrize(
+    ("owner", "managers", "words"),
+    [
+        pytest.param({"kind": "Collector"}, [], scaled_by_another, id="the-owner-has-a-scale"),
+        pytest.param({}, [("ops", "")], lambda kind: set_by("ops", kind), id="the-owner-sets-the-size"),
+        pytest.param({}, [("kubectl", "scale"), ("ops", "")], lambda kind: set_by("ops", kind), id="and-somebody-else"),
+        pytest.param({"bare": True}, [], lambda kind: set_by("its controller", kind), id="who-sets-it-is-not-told"),
+        pytest.param({"api_version": "gone.dev/v1"}, [("ops", "")], lambda kind: set_by("ops", kind), id="kind-gone"),
+        pytest.param({"api_version": "../v1"}, [("ops", "")], lambda kind: set_by("ops", kind), id="no-api-version"),
+        pytest.param(
+            {"api_version": "apps/v1", "kind": "DaemonSet"},
+            [("ops", "")],
+            lambda kind: set_by("ops", kind, "DaemonSet o"),
+            id="a-kind-that-never-has-a-scale",
+        ),
+        pytest.param({}, [], None, id="nobody-sets-the-size"),
+        pytest.param({}, [("kubectl", "scale"), ("forescale", "scale")], None, id="only-through-scale"),
+        pytest.param({"controller": False}, [("ops", "")], None, id="an-owner-that-controls-nothing"),
+    ],
+)
+def test_a_workload_whose_owner_would_undo_the_size_is_left_to_it(kind, owner, managers, words):
+    scene = Scene(kind=kind)
+    scene.watched.keep("apps/v1", kind, "", {}, ())
+    of = {"kind": "Revision", **owner}
+    scene.tell(owned(a_deployment(kind=kind), of.pop("kind"), *managers, **of))
+    found = scene.read()
+    if words is None:
+        assert found == Scale(3, 3)
+    else:
+        assert found.reason == "Owned"
+        assert found.message.startswith(words(kind))
+
+
+def test_a_policy_in_shadow_shows_what_it_would_do_to_what_another_owns():
+    scene = Scene(owned(a_deployment(), "Collector"), mode="Shadow")
+    assert scene.read() == Scale(3, 3)
+
+
+def test_a_target_whose_owner_began_to_set_the_size_meanwhile_is_not_written():
+    scene = Scene(owned(a_deployment()))
+    seen = scene.read()
+    scene.tell(owned(a_deployment(version="101"), "Revision", ("ops", "")))
+
+    async def write():
+        return await scene.workloads.set_replicas(scene.target, seen, 8, 0.0)
+
+    refused = asyncio.run(write())
+    assert (refused.reason, scene.api.patches) == ("Owned", [])
 
 
 # Writing

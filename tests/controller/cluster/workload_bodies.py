@@ -74,14 +74,35 @@ APPS: dict[str, list[dict[str, Any]]] = {
 }
 
 
-REPLICA_SET = "/apis/apps/v1/namespaces/shop/replicasets/web"
+OPS = {
+    "resources": [
+        {"name": "collectors", "namespaced": True, "kind": "Collector"},
+        {"name": "collectors/scale", "namespaced": True, "kind": "Scale"},
+        {"name": "revisions", "namespaced": True, "kind": "Revision"},
+    ]
+}
+"""A group of an operator's: one kind with a scale, and one without."""
+
+
+def owned(body, kind="Revision", *managers, controller=True, api_version="ops.dev/v1", bare=False):
+    """The body, with an owner, and entries of managedFields for who set its size (name, subresource)."""
+    owner = {"apiVersion": api_version, "kind": kind, "name": "o", "uid": "o", "controller": controller}
+    fields: dict[str, Any] = {"f:spec": {"f:replicas": {}}}
+    entries: list[dict[str, Any]] = [{"manager": "kubelet", "fieldsV1": {"f:status": {}}}]
+    for manager, subresource in managers:
+        entries.append({"manager": manager, "subresource": subresource, "time": SEEN, "fieldsV1": fields})
+    meta = body["metadata"] | {"ownerReferences": [owner]} | ({} if bare else {"managedFields": entries})
+    return body | {"metadata": meta}
+
+
+SEEN = "2026-11-23T12:00:00Z"
 
 
 class FakeApi:
     """Answers each path with what it is told, the last one again and again; remembers what it was asked."""
 
     def __init__(self):
-        self.answers: dict[str, list[Any]] = {"/apis/apps/v1": [APPS], REPLICA_SET: [{"metadata": {}}]}
+        self.answers: dict[str, list[Any]] = {"/apis/apps/v1": [APPS], "/apis/ops.dev/v1": [OPS]}
         self.asked = []
         self.patches = []
 
@@ -97,7 +118,7 @@ class FakeApi:
         return self._next(f"PATCH {path}")
 
     def _next(self, path):
-        answers = self.answers[path]
+        answers = self.answers.get(path, [an_error(403)])
         answer = answers.pop(0) if len(answers) > 1 else answers[0]
         if isinstance(answer, Exception):
             raise answer
