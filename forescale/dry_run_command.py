@@ -9,6 +9,10 @@ from forescale.common import Common
 from forescale.output import JSON_ALIAS, OUTPUT, OutputFormat, chosen
 
 DEFAULT_REPORT = Path("forescale-report")
+MEAN_HELP = (
+    "Scale the load to this mean, in the unit of the policy's query. "
+    "Default: the trace's own; ten replicas' worth of targetPerReplica of a generated load."
+)
 
 
 def dry_run(
@@ -40,7 +44,7 @@ def dry_run(
         float | None,
         typer.Option(help="Load before the run that the policy remembers. Default: 48 generated hours, 0 of a trace."),
     ] = None,
-    mean_rps: Annotated[float | None, typer.Option(help="Scale the load to this mean, in requests/s.")] = None,
+    mean_rps: Annotated[float | None, typer.Option(help=MEAN_HELP)] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of load and cluster; the same seed, the same run.")] = 0,
     speed: Annotated[float, typer.Option(help="0: as fast as possible; 1: real time; N: N times as fast.")] = 0.0,
     report: Annotated[

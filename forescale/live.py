@@ -24,9 +24,17 @@ LEAST_BETWEEN_DRAWS_S = 0.1
 """Wall-clock seconds: at most ten updates a second, so that drawing costs a fast run little."""
 LINES_A_RUN = 20
 """Lines that a run prints where there is no terminal; chosen: a page of a log."""
+LINES_OF_ALL, LEAST_LINES = 60, 3
+"""Lines that several runs share, and what each prints at least; chosen: three pages, and beginning, middle and end."""
+MOST_WIDTH, NARROW_WIDTH = 100, 72
+"""Columns: wider terminals are not filled, and below the second a row has no place for its chart (chosen)."""
 MOST_BETWEEN_LINES_S = 60.0
 """Wall-clock seconds after which a slow run prints a line all the same; chosen: a sign of life a minute."""
 ACTIONS_SHOWN = 6
+SUMMARY_WIDTH = 80
+"""Columns that the table at the end needs for a row a policy."""
+SHORT_HEADINGS = {"replica-hours": "hours", "bad requests": "bad"}
+"""For a table of 40 columns."""
 
 _STYLES = {Action.ADD: "bold blue", Action.REMOVE: "bold magenta", Action.HOLD: "dim"}
 
@@ -42,7 +50,10 @@ class LiveTable:
         objective_s: float,
         console: Console,
         now_s: Callable[[], float] = time.monotonic,
+        runs: int = 1,
     ) -> None:
+        """`runs`: how many are shown one after the other; where there is no terminal each then prints fewer lines."""
+        self._lines = min(LINES_A_RUN, max(LEAST_LINES, LINES_OF_ALL // runs))
         self._title, self._objective_s, self._console, self._now_s = title, objective_s, console, now_s
         self._end_s, self._step_s = n_steps * step_s, step_s
         self._began_s = now_s()
@@ -96,7 +107,7 @@ class LiveTable:
         now_s, last = self._now_s(), frame.time_s + self._step_s >= self._end_s
         if last or frame.time_s >= self._next_line_s or now_s - self._shown_s >= MOST_BETWEEN_LINES_S:
             self._shown_s = now_s
-            self._next_line_s = frame.time_s + self._end_s / LINES_A_RUN
+            self._next_line_s = frame.time_s + self._end_s / self._lines
             self._print(plain_line(frame, self._done(frame)))
 
     def _print(self, line: str) -> None:
@@ -106,8 +117,9 @@ class LiveTable:
         return min((frame.time_s + self._step_s) / self._end_s, 1.0)
 
     def _picture(self, frame: Frame) -> RenderableType:
-        width = min(self._console.width, 100)
-        parts = [self._head(frame, width), self._state(frame, width)]
+        width = min(self._console.width, MOST_WIDTH)
+        state = self._narrow_state(frame) if width < NARROW_WIDTH else self._state(frame, width)
+        parts = [self._head(frame, width), _fixed(state, width)]
         if self._actions:
             parts.append(self._recent(width))
         return Group(*(Padding(part, (1, 0, 0, 0)) for part in parts))
@@ -121,6 +133,26 @@ class LiveTable:
         line.add_row(Text(self._title, "bold"), Text(_remaining(elapsed_s, done), "dim"))
         line.add_row(ProgressBar(total=1.0, completed=done), Text(f"  {words.clock(frame.time_s)}  {done:4.0%}"))
         return _fixed(line, width)
+
+    def _narrow_state(self, frame: Frame) -> RenderableType:
+        """The same without charts, every figure in a row of its own."""
+        decision = frame.decision
+        table = Table.grid(padding=(0, 2))
+        table.add_column(style="dim", no_wrap=True)
+        table.add_column(overflow="fold")
+        for name, text in (
+            ("load", f"{frame.demand_rps:,.1f} requests/s"),
+            ("replicas", f"{frame.ready} ready, {decision.final_replicas} wanted"),
+            ("band", words.band(decision.band)),
+            ("HPA runs", str(frame.hpa_replicas)),
+            ("latency p95", f"{words.duration(frame.latency_p95_s)} of {words.duration(self._objective_s)}"),
+            ("bad requests", words.percent(frame.bad_ratio_last_hour)),
+            ("vs HPA", words.change(-_savings(frame))),
+            ("decision", words.move(decision)),
+            ("why", words.labels(decision.reasons)),
+        ):
+            table.add_row(name, Text(text))
+        return table
 
     def _state(self, frame: Frame, width: int) -> RenderableType:
         decision = frame.decision
@@ -146,19 +178,21 @@ class LiveTable:
             Text(words.move(decision), _STYLES[decision.action]),
             Text(words.labels(decision.reasons), "dim"),
         )
-        return _fixed(table, width)
+        return table
 
     def _recent(self, width: int) -> RenderableType:
-        table = Table(box=None, padding=(0, 3, 0, 0), pad_edge=False, header_style="dim")
+        narrow = width < NARROW_WIDTH
+        table = Table(box=None, padding=(0, 2 if narrow else 3, 0, 0), pad_edge=False, header_style="dim")
         for name, right in (("time", False), ("action", False), ("replicas", True), ("band", True)):
-            table.add_column(name, justify="right" if right else "left", no_wrap=True)
+            if not (narrow and right):
+                table.add_column(name, justify="right" if right else "left", no_wrap=True)
         table.add_column("why", overflow="ellipsis", no_wrap=True)
         for decision in self._actions:
+            sizes = (f"{decision.current_replicas} → {decision.final_replicas}", words.band(decision.band))
             table.add_row(
                 words.clock(decision.time_s),
                 Text(words.move(decision), _STYLES[decision.action]),
-                f"{decision.current_replicas} → {decision.final_replicas}",
-                words.band(decision.band),
+                *(() if narrow else sizes),
                 words.labels(decision.reasons),
             )
         return _fixed(table, width)
@@ -175,8 +209,10 @@ def plain_line(frame: Frame, done: float) -> str:
     )
 
 
-def summary_table(run: Run) -> Table:
-    """The figures of every policy, for the end of a run."""
+def summary_table(run: Run, width: int = SUMMARY_WIDTH) -> Table:
+    """The figures of every policy, for the end of a run: a row each, or a column each where that is too wide."""
+    if width < SUMMARY_WIDTH:
+        return _narrow_summary(run)
     lines = [(cells(row), "bold" if row.name == FORESCALE else None) for row in rows(run)]
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     for number, column in enumerate(COLUMNS):
@@ -184,6 +220,16 @@ def summary_table(run: Run) -> Table:
         table.add_column(Text(heading), justify="right" if number else "left", no_wrap=True, vertical="bottom")
     for texts, style in lines:
         table.add_row(*(Text(text) for text in texts), style=style)
+    return table
+
+
+def _narrow_summary(run: Run) -> Table:
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
+    names, *figures = zip(COLUMNS, *(cells(row) for row in rows(run)), strict=True)
+    for number, name in enumerate(names):
+        table.add_column(Text(name), justify="right" if number else "left", no_wrap=True)
+    for heading, *texts in figures:
+        table.add_row(*(Text(text) for text in (SHORT_HEADINGS.get(heading, heading), *texts)))
     return table
 
 

@@ -22,6 +22,10 @@ DEFAULT_HISTORY_HOURS = 48.0
 LEAST_STEPS = 2
 MOST_STEPS = 2_500_000
 """Of a run with its history (chosen): over a year at 15 s, an hour and 2 GB on one core."""
+FITTING_REPLICAS = 10.0
+"""Mean of a generated load, in replicas (chosen: adding or removing one is seen, and there is room for peaks)."""
+FITTING_PEAK = 0.9
+"""Share of what all replicas serve that a generated peak may take (chosen: beyond it queues show, not decisions)."""
 MANY_TIMES = 3.0
 """A peak of so many times what all replicas serve is rather another unit than a busy day (chosen)."""
 
@@ -64,10 +68,12 @@ class Loads:
         self._request = request
         self._trace = None if request.trace is None else read_load_csv(request.trace, request.column)
 
-    def of(self, workload: str, step_s: float) -> Load:
+    def of(self, workload: str, spec: ScalingSpec, step_s: float) -> Load:
         """The load of one workload. Raises InputError for a length or a mean that cannot be had.
 
-        Generated workloads differ from each other by name, and a seed always gives the same ones.
+        Generated workloads differ from each other by name, and a seed always gives the same ones. Unless a mean was
+        asked for, a generated load is `FITTING_REPLICAS` times `targetPerReplica` in the long run: more where
+        minReplicas are meant for more, and less where maxReplicas could not serve its peak.
         """
         request = self._request
         if self._trace is not None:
@@ -77,7 +83,9 @@ class Loads:
             history_hours = DEFAULT_HISTORY_HOURS if request.history_hours is None else request.history_hours
             before = _count(history_hours, step_s)
             n_steps = _within(before + _steps(request.hours or DEFAULT_HOURS, step_s), step_s)
-            demand = self._generated(workload, step_s, n_steps)
+            demand = self._generated(workload, step_s, n_steps, spec)
+            if request.mean_rps is None:
+                demand *= _fitting(demand[before:], spec)
         return Load(demand[before:], step_s, demand[:before])
 
     @property
@@ -101,12 +109,22 @@ class Loads:
             raise InputError(f"--mean-rps: {self._request.mean_rps:g}, but {trace.name} has no load to scale")
         return demand_rps * (self._request.mean_rps / mean_rps)
 
-    def _generated(self, workload: str, step_s: float, n_steps: int) -> NDArray[np.float64]:
+    def _generated(self, workload: str, step_s: float, n_steps: int, spec: ScalingSpec) -> NDArray[np.float64]:
+        """A scenario in the unit of the policy, its long-run mean the one that was asked for or that suits the spec."""
         scenario = SCENARIOS[self._request.scenario or DEFAULT_SCENARIO]
-        if self._request.mean_rps is not None:
-            scenario = replace(scenario, mean_rps=self._request.mean_rps)
         rng = np.random.default_rng([self._request.seed, zlib.crc32(workload.encode())])
-        return generate(scenario, n_steps, step_s, rng)
+        if self._request.mean_rps is not None:
+            return generate(replace(scenario, mean_rps=self._request.mean_rps), n_steps, step_s, rng)
+        replicas = max(FITTING_REPLICAS, float(spec.min_replicas))
+        demand_rps = generate(replace(scenario, mean_rps=replicas * scenario.pod_rps), n_steps, step_s, rng)
+        return demand_rps * (spec.target_per_replica / scenario.pod_rps)
+
+
+def _fitting(demand: NDArray[np.float64], spec: ScalingSpec) -> float:
+    """Factor that brings the peak down to what all replicas can serve; 1 where they can."""
+    peak = float(demand.max())
+    most = FITTING_PEAK * spec.max_replicas * spec.stated_capacity
+    return most / peak if peak > most else 1.0
 
 
 def warning(load: Load, spec: ScalingSpec, unit: str) -> str | None:

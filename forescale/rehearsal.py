@@ -63,7 +63,9 @@ def rehearse(rehearsal: Rehearsal) -> None:
     resources = _resources(rehearsal.files)
     policy = None if rehearsal.policy is None else policy_in(rehearsal.policy)
     source, pace = Loads(rehearsal.load), Pace(rehearsal.speed)
-    loads = [source.of(_full_name(resource), _step_s(resource.spec.interval_s)) for resource in resources]
+    loads = [
+        source.of(_full_name(resource), resource.spec, _step_s(resource.spec.interval_s)) for resource in resources
+    ]
     if rehearsal.report is not None:
         make_folder(rehearsal.report)  # refuse before the run what would fail after it
 
@@ -76,10 +78,8 @@ def rehearse(rehearsal: Rehearsal) -> None:
     progress, console = _console(rehearsal.output, rehearsal.quiet), _console(rehearsal.output, silent)
     with ExitStack() as stack:
         exporter = None if rehearsal.metrics_port is None else stack.enter_context(Exporter(rehearsal.metrics_port))
-        outcomes = [
-            _drive(resource, load, policy, rehearsal, progress, pace, exporter)
-            for resource, load in zip(resources, loads, strict=True)
-        ]
+        stage = _Stage(rehearsal, policy, progress, pace, exporter, len(resources))
+        outcomes = [_drive(*pair, stage) for pair in zip(resources, loads, strict=True)]
     for outcome in outcomes:
         _conclude(outcome, _folder(rehearsal.report, outcome, len(outcomes)), console)
     if rehearsal.output is not OutputFormat.TEXT:
@@ -112,33 +112,37 @@ def _console(output: OutputFormat, quiet: bool) -> Console:
     return Console(stderr=on_stderr, highlight=False, quiet=quiet, width=WIDTH_WITHOUT_TERMINAL)
 
 
-def _drive(
-    resource: PolicyResource,
-    load: Load,
-    policy: Policy | None,
-    rehearsal: Rehearsal,
-    console: Console,
-    pace: Pace,
-    exporter: Exporter | None,
-) -> Outcome:
-    name = _full_name(resource)
-    title = f"{name}, {rehearsal.load.label}"
-    with LiveTable(title, len(load.demand), load.step_s, resource.spec.objective_s, console) as live:
+@dataclass(frozen=True)
+class _Stage:
+    """What all workloads of a dry-run share."""
+
+    rehearsal: Rehearsal
+    policy: Policy | None
+    console: Console
+    pace: Pace
+    exporter: Exporter | None
+    workloads: int
+
+
+def _drive(resource: PolicyResource, load: Load, stage: _Stage) -> Outcome:
+    name, request = _full_name(resource), stage.rehearsal.load
+    title, objective_s = f"{name}, {request.label}", resource.spec.objective_s
+    with LiveTable(title, len(load.demand), load.step_s, objective_s, stage.console, runs=stage.workloads) as live:
 
         def on_frame(frame: Frame) -> None:
-            pace.wait(frame.time_s)
+            stage.pace.wait(frame.time_s)
             live.update(frame)
-            if exporter is not None:
-                exporter.update(resource.namespace, resource.name, frame)
+            if stage.exporter is not None:
+                stage.exporter.update(resource.namespace, resource.name, frame)
 
-        pace.start()
-        run, decisions = run_policy(resource, load, rehearsal.load.seed, on_frame, policy)
+        stage.pace.start()
+        run, decisions = run_policy(resource, load, request.seed, on_frame, stage.policy)
     return Outcome(name, replace(run, title=title), decisions)
 
 
 def _conclude(outcome: Outcome, folder: Path | None, console: Console) -> None:
     console.print(outcome.run.title, style="bold", markup=False, soft_wrap=True)
-    console.print(summary_table(outcome.run))
+    console.print(summary_table(outcome.run, console.width))
     console.print(headline(outcome.run), soft_wrap=True)
     if folder is not None:
         from forescale.report import write_report  # matplotlib only where a report is wanted

@@ -6,17 +6,19 @@ import sys
 import warnings
 from typing import TextIO
 
+from forescale.stand_ins import register
+
 
 def prepare(debug: bool) -> None:
     """Make stdin, stdout and stderr usable; call it once, before anything is read or printed.
 
-    A sign that a stream cannot show becomes `?`. Library warnings are hidden unless `debug` or Python's own -W and
-    PYTHONWARNINGS ask for them.
+    A sign that a stream cannot show becomes the one that `forescale.stand_ins` has for it, or `?`. Library warnings are
+    hidden unless `debug` or Python's own -W and PYTHONWARNINGS ask for them.
     """
     _open_missing()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+            stream.reconfigure(errors=register())
     if not debug and not sys.warnoptions:
         warnings.simplefilter("ignore")
 

@@ -15,7 +15,7 @@ from controller.policy_choice import policy_named
 from controller.ports import Ports, Target
 from controller.reconcile import reconcile
 from scaling.decide import remember
-from scaling.decision import Decision
+from scaling.decision import Decision, Reason
 from scaling.policy import Policy
 from scaling.workload import STEP_S
 from sim.clairvoyant import CERTAIN, clairvoyant_replicas, needed_replicas
@@ -178,4 +178,4 @@ def _is_due(now_s: float, step_s: float, interval_s: float) -> bool:
 
 def _first_decision(replicas: int) -> Decision:
     """What is shown before the first decision is due."""
-    return Decision(0.0, None, replicas, replicas, None, replicas, replicas, (), "none yet")
+    return Decision(0.0, None, replicas, replicas, None, replicas, replicas, (Reason.JUST_STARTED,), "none yet")

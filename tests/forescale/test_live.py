@@ -1,14 +1,21 @@
+from dataclasses import replace
 from io import StringIO
+from pathlib import Path
 
 import numpy as np
 import pytest
 from rich.console import Console
 
+from controller.crd.resource import load_policies
+from controller.dryrun.rehearsal import Load, run_policy
+from controller.frame import Frame
 from forescale.live import LINES_A_RUN, LiveTable, plain_line, summary_table
 from forescale.sparkline import MOST_PEAKS, Peaks, sparkline
 from forescale.summary import cells, rows
 from scaling.decision import Action
 from tests.forescale.builders import OBJECTIVE_S, a_run, frames
+
+ROOT = Path(__file__).parents[2]
 
 
 class Clock:
@@ -64,6 +71,60 @@ def test_a_terminal_shows_state_and_recent_actions_within_its_width():
         assert shown in last
     assert "Remove" in last or "Add" in last
     assert all(len(line) <= 80 for line in last.splitlines())
+
+
+@pytest.mark.parametrize("width", [40, 60, 71, 72])
+def test_a_narrow_terminal_shows_every_figure_within_its_width(width):
+    text = show(1200, a_console(terminal=True, width=width), Clock(0.005))
+    last = text[text.rindex("shop/web") :]
+    shown = [
+        "load",
+        "replicas",
+        "band",
+        "HPA runs",
+        "latency p95",
+        "bad requests",
+        "decision",
+        "the band",
+        "100%",
+        "time",
+    ]
+    assert [name for name in shown if name not in last] == []
+    assert max(map(len, last.splitlines())) <= width
+
+
+@pytest.mark.parametrize("width", [40, 60, 79])
+def test_the_summary_of_a_narrow_terminal_has_a_column_for_each_policy(width):
+    run, _ = a_run()
+    run = replace(run, policies=run.policies[:3])
+    console = a_console(terminal=False, width=width)
+    console.print(summary_table(run, width))
+    assert isinstance(console.file, StringIO)
+    lines = console.file.getvalue().splitlines()
+    assert lines[0].split() == ["policy", "forescale", "HPA", "clairvoyant"]
+    for column, row in enumerate(rows(run)):
+        for line, cell in zip(lines[1:], cells(row)[1:], strict=True):
+            assert cell in line, (column, line)
+    assert max(map(len, lines)) <= width
+
+
+def test_many_runs_share_the_lines_of_a_log():
+    run, decisions = a_run(2000)
+    console = a_console(terminal=False)
+    with LiveTable("shop/web", 2000, run.step_s, OBJECTIVE_S, console, now_s=Clock(0.001), runs=40) as live:
+        for frame in frames(run, decisions):
+            live.update(frame)
+    assert isinstance(console.file, StringIO)
+    assert 1 + 3 <= len(console.file.getvalue().splitlines()) <= 1 + 5
+
+
+def test_the_first_row_says_why_it_holds():
+    (resource,) = load_policies(ROOT / "deploy" / "examples" / "web.yaml")
+    seen: list[Frame] = []
+    run_policy(resource, Load(np.full(4, 500.0), 15.0, np.zeros(0)), 0, seen.append)
+    lines = [plain_line(frame, 0.0) for frame in seen]
+    assert lines[0].endswith("Hold: just started")
+    assert not any(line.endswith(": ") for line in lines)
 
 
 def test_a_terminal_is_redrawn_at_most_ten_times_a_second():
