@@ -1,7 +1,7 @@
 """Which changes of state become a Kubernetes Event, how often at most, and what it looks like.
 
-Pure but for the limits' memory. Events are for people who look at one policy (`kubectl describe sp`); what holds on and
-on is the condition's to say. Sending them is left to `reporter.py`.
+Pure but for the limits' memory. Events are for people who look at one policy (`kubectl describe scalingpolicies`); what
+holds on and on is the condition's to say. Sending them is left to `reporter.py`.
 
 Source: https://github.com/kubernetes/api/blob/v0.37.2/core/v1/types.go (Event)
 """

@@ -75,7 +75,7 @@ def crd() -> Schema:
                 "listKind": f"{KIND}List",
                 "plural": plural,
                 "singular": singular,
-                "shortNames": ["sp"],
+                "shortNames": ["scalepol"],  # in docs/decisions: nobody else's
                 "categories": ["autoscaling"],
             },
             "versions": [

@@ -129,7 +129,7 @@ def test_the_definition_is_structural_and_all_its_names_are_accepted(kubectl):
     status = json.loads(kubectl("get", "crd", "scalingpolicies.forescale.dev", "--output=json"))["status"]
     conditions = {condition["type"]: condition["status"] for condition in status["conditions"]}
     assert conditions == {"NamesAccepted": "True", "Established": "True"}
-    assert status["acceptedNames"]["shortNames"] == ["sp"]
+    assert status["acceptedNames"]["shortNames"] == ["scalepol"]
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.name)
@@ -219,7 +219,7 @@ def test_a_full_status_is_taken_and_leaves_the_spec_as_it_was(cluster, kubectl):
     before = created(cluster, named("with-status")).body
 
     patch = json.dumps({"spec": {"maxReplicas": 1}, "status": STATUS})
-    kubectl("patch", "sp", "with-status", "--subresource=status", "--type=merge", "--patch", patch)
+    kubectl("patch", "scalepol", "with-status", "--subresource=status", "--type=merge", "--patch", patch)
     after = stored(kubectl, "with-status")
     assert after["status"] == STATUS
     assert after["spec"] == before["spec"]
@@ -269,7 +269,7 @@ def as_one_line(text):
     return " ".join(text.split())
 
 
-@pytest.mark.parametrize("asked", ["sp", "scalingpolicies", "autoscaling"])
+@pytest.mark.parametrize("asked", ["scalepol", "scalingpolicies", "autoscaling"])
 def test_get_prints_what_was_decided_under_each_name(cluster, kubectl, asked):
     name = f"printed-as-{asked}"
     created(cluster, named(name))
@@ -284,7 +284,7 @@ def test_get_prints_what_was_decided_under_each_name(cluster, kubectl, asked):
 
 def test_a_wide_listing_adds_the_reference(cluster, kubectl):
     created(cluster, named("wide"))
-    header = kubectl("get", "sp", "wide", "--output=wide").splitlines()[0]
+    header = kubectl("get", "scalepol", "wide", "--output=wide").splitlines()[0]
     assert header.split()[-3:] == ["REFERENCE", "READY", "AGE"]
 
 

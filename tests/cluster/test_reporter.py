@@ -179,7 +179,7 @@ def test_an_event_is_shown_with_its_policy(space):
             await written(space, len(writes(space)) + 3)  # the newest status alone, and both events
 
     asyncio.run(story())
-    described = space.kubectl("describe", "sp", "eventful", "--namespace=reports").stdout
+    described = space.kubectl("describe", "scalingpolicies", "eventful", "--namespace=reports").stdout
     events = [line.split() for line in described.partition("Events:")[2].splitlines()]
     assert ["Normal", "Scaled"] in [words[:2] for words in events]
     assert ["Warning", "Conflict"] in [words[:2] for words in events]
@@ -214,7 +214,7 @@ def test_get_reads_well(space):
         facts = made(space, name, {"spec/mode": outcome.target.spec.mode.value})
         body = {"status": patch_of(status_of(outcome, facts))}
         assert space.request("PATCH", f"{SPACE}/{name}/status", body, MERGE).code == 200
-    printed = space.kubectl("get", "sp", *shown, "--namespace=reports", "--output=wide").stdout
+    printed = space.kubectl("get", "scalingpolicies", *shown, "--namespace=reports", "--output=wide").stdout
     rows = {row[0]: row[1:] for row in map(str.split, printed.splitlines())}
     assert rows["web"][4:8] == ["6", "6", "Add", "BelowBand"]
     assert rows["shadow"][1:8] == ["Shadow", "1", "60", "4", "6", "Add", "BelowBand"]

@@ -149,10 +149,32 @@ def test_what_is_required_has_no_default():
         assert not [name for name in node.get("required", ()) if "default" in node["properties"][name]], path
 
 
+TAKEN = (
+    "cm cs ds deploy ep ev hpa ing limits netpol no ns pc pdb po psp pv pvc quota rc rs sa sc sts svc "  # Kubernetes
+    "crd crds csr cj "  # and more of it
+    "sp saz srv ssp "  # Linkerd
+    "so sj ta cta ces "  # KEDA
+    "ksvc kservice rt cfg rev kpa pa sks img dm "  # Knative
+    "vs dr gw se we wg ap ra pea "  # Istio
+    "app apps appset appsets appproj appprojs ro ar at cat exp wf cwf wftmpl cwft cronwf "  # Argo
+    "gitrepo ocirepo helmrepo hc hr ks imgrepo imgpol imgauto "  # Flux
+    "xrd xrds comp comprev functions usages "  # Crossplane
+    "cert certs cr crs "  # cert-manager
+    "gtw gc refgrant btlspolicy "  # Gateway API
+    "cnp ciliumnp ccnp cep cew cn cid cegp "  # Cilium
+    "vpa vpacheckpoint "  # VPA
+    "prom smon pmon prb promrule amcfg am ruler sconf "  # Prometheus
+    "scp es kb apm ent beat agent ems "  # Elastic
+    "pol cpol k kt ku kc bp bsl vsl ex pq cluster clusters mp nodepools nodeclaims fsp"  # of several
+)
+"""Short names of Kubernetes and of controllers that many clusters have."""
+
+
 def test_names_and_columns_are_those_people_type_and_read():
     spec = crd()["spec"]
     assert crd()["metadata"]["name"] == "scalingpolicies.forescale.dev"
-    assert (spec["names"]["shortNames"], spec["names"]["categories"]) == (["sp"], ["autoscaling"])
+    assert (spec["names"]["shortNames"], spec["names"]["categories"]) == (["scalepol"], ["autoscaling"])
+    assert not set(spec["names"]["shortNames"]) & set(TAKEN.split())
     (version,) = spec["versions"]
     assert version["subresources"] == {"status": {}}
     shown_by_default = [c["name"] for c in version["additionalPrinterColumns"] if not c.get("priority")]
