@@ -4,7 +4,7 @@ Owns what a Deployment's or StatefulSet's body means: replicas, readiness, wheth
 size. Who watches and relists is left to the caller, what is made of a record to `workloads.py` and `rivals.py`.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -24,6 +24,13 @@ Source: https://github.com/kubernetes/kubernetes/blob/v1.37.2/pkg/controller/dep
 """
 
 DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
+
+
+MOST_MANAGERS = 1000
+"""Entries of managedFields that are read. Chosen: a workload has some ten; who writes more slows nobody down."""
+
+MOST_REQUIREMENTS = 100
+"""Labels in a selector; a larger one does not fit into a query, and counts as not known (chosen)."""
 
 
 class Manager(NamedTuple):
@@ -180,8 +187,15 @@ def stateful_set_rolls(spec: Mapping[str, Any], status: Mapping[str, Any]) -> bo
 
 def selector_query(selector: Mapping[str, Any]) -> str:
     """A label selector in the form of a query; empty where it selects nothing in particular."""
-    equal = [f"{label}={value}" for label, value in (selector.get("matchLabels") or {}).items()]
-    return ",".join(sorted(equal) + [_expression(each) for each in selector.get("matchExpressions") or ()])
+    labels, expressions = selector.get("matchLabels") or {}, selector.get("matchExpressions") or ()
+    if len(labels) + len(expressions) > MOST_REQUIREMENTS or any(map(_is_large, expressions)):
+        return ""
+    equal = [f"{label}={value}" for label, value in labels.items()]
+    return ",".join(sorted(equal) + [_expression(each) for each in expressions])
+
+
+def _is_large(requirement: Mapping[str, Any]) -> bool:
+    return len(requirement.get("values") or ()) > MOST_REQUIREMENTS
 
 
 def _expression(requirement: Mapping[str, Any]) -> str:
@@ -204,9 +218,9 @@ def _old_pods(status: Mapping[str, Any]) -> int:
     return int(status.get("replicas", 0)) - int(status.get("updatedReplicas", 0))
 
 
-def _managers(entries: Collection[Mapping[str, Any]]) -> list[Manager]:
+def _managers(entries: Sequence[Mapping[str, Any]]) -> list[Manager]:
     return [
         Manager(entry.get("manager", ""), entry.get("time", ""))
-        for entry in entries
+        for entry in entries[-MOST_MANAGERS:]  # sorted by time
         if "f:replicas" in (entry.get("fieldsV1") or {}).get("f:spec", {})
     ]

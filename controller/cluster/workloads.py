@@ -25,6 +25,10 @@ KEPT_S = 60.0
 """How long a scale that nobody watches is believed: at 15 s intervals a quarter of the requests. Chosen; a write is
 fenced by the version that was read, whatever its age."""
 
+NEWS_KEPT_S = 120.0
+"""How long our own writes are believed before the watch tells of them. Chosen: a watch tells within seconds, and a
+cluster that was restored from a backup never does, as it counts versions from an earlier one."""
+
 WRITE_WITHIN_S = 4.0
 """How long a write may take once it is sent. Another instance may write 15 s after our last renewal, and we believe in
 ours for 10 s of them: an allowed write has to be over in what is left (chosen, with 1 s to spare)."""
@@ -83,8 +87,10 @@ class ReadOnlyWorkloads:
         self._reads, self._watched, self._kinds, self._rivals = api, watched, kinds, rivals
         self._on_new_target = on_new_target
         self._asked: dict[Key, _Kept] = {}
-        self._news: dict[Key, Workload] = {}
-        """What we wrote or were answered, until the watch has caught up."""
+        self._news: dict[Key, tuple[Workload, float]] = {}
+        """What we wrote or were answered, and when, until the watch has caught up."""
+        self._now_s = 0.0
+        """The latest time at which a scale was asked for."""
         self._uids: dict[str, str] = {}
         self.on_backoff: Callable[[str], None] = lambda reason: None
         """Hears the reason when a target that could not be read is put off for longer."""
@@ -98,6 +104,7 @@ class ReadOnlyWorkloads:
 
     async def scale(self, target: Target, now_s: float) -> Scale | Refused:
         """The target's present scale and what stands against a change; never older than our own last write."""
+        self._now_s = now_s
         await self._ask_where_due(target, now_s)
         seen = self._known(_key(target))
         if isinstance(seen, Refused):
@@ -148,10 +155,11 @@ class ReadOnlyWorkloads:
         return self._with_news(key, seen)
 
     def _with_news(self, key: Key, seen: Workload) -> Workload:
-        news = self._news.get(key)
+        news, at_s = self._news.get(key, (None, 0.0))
         if news is None:
             return seen
-        if news.uid == seen.uid and is_newer(news.resource_version, seen.resource_version):
+        is_believed = self._now_s - at_s < NEWS_KEPT_S and news.uid == seen.uid
+        if is_believed and is_newer(news.resource_version, seen.resource_version):
             return replace(seen, replicas=news.replicas, resource_version=news.resource_version)
         del self._news[key]
         return seen
@@ -169,6 +177,7 @@ class ReadOnlyWorkloads:
             if _before_s(answer, before) is not None:
                 self.on_backoff(answer.reason)
             answer = with_next_look(answer)
+        self._news.pop(key, None)  # this was read after any write of ours
         self._asked[key] = _kept(answer, key, now_s, before)
 
     async def _ask(self, key: Key, now_s: float) -> Workload | Refused:
@@ -246,7 +255,7 @@ class ClusterWorkloads(ReadOnlyWorkloads):
             return written
         self._forbidden.pop(key, None)
         if not target.superseded:  # and forgotten meanwhile, maybe for good
-            self._news[key] = written
+            self._news[key] = written, self._now_s
             self._rivals.contests.note_write(key, written)
         return None if written.replicas == replicas else _overruled(key, replicas, written)
 
@@ -283,7 +292,7 @@ class ClusterWorkloads(ReadOnlyWorkloads):
         if fresh.uid != seen.uid:
             return _made_again(_key(target))
         if not target.superseded:
-            self._news[_key(target)] = fresh
+            self._news[_key(target)] = fresh, self._now_s
         written = await self._patched(place, _key(target), body)
         return _refused(written, "patch", place, _key(target)) if isinstance(written, ApiError) else written
 

@@ -34,6 +34,7 @@ from controller.operator.report import Reports
 from controller.operator.restart import recall
 from controller.operator.resync import Kept, Resync
 from controller.operator.settings import OperatorSettings
+from controller.operator.told import Note, Told
 from controller.operator.watch import Watch, Watched
 from controller.ports import Metrics, Ports, Target, WouldBe
 from controller.prometheus.http import PrometheusHttp
@@ -126,10 +127,11 @@ class Operator:
             report=self._report,
             ended=self.exporter.decided,
         )
+        self._records = self._kept()
         self.watch = Watch(
             self._kinds(), access, settings.namespaces, self.exporter.watch_restarted, self.exporter.called_api
         )
-        self.resync = Resync(self.api, self._records(), settings.namespaces)
+        self.resync = Resync(self.api, self._records, settings.namespaces, self._watch_again)
         self.health = Health(self.policies, self.lease, self.watch, self.clock)
         self.policies.on_change, self.policies.on_gone, self.policies.on_let_go = self._take, self._leave, self._let_go
 
@@ -207,15 +209,9 @@ class Operator:
             self.ports = self.rehearsal.ports
 
     def _kinds(self) -> list[Watched]:
-        return [
-            Watched("forescale.dev", "v1alpha1", "scalingpolicies", self._note_policy),
-            Watched("apps", "v1", "deployments", self.watched.note),
-            Watched("apps", "v1", "statefulsets", self.watched.note),
-            Watched("autoscaling", "v2", "horizontalpodautoscalers", self.rivals.note_hpa),
-            Watched("keda.sh", "v1alpha1", "scaledobjects", self.rivals.note_scaled_object),
-        ]
+        return [Watched(kept.group, kept.version, kept.plural, kept.told.note) for kept in self._records if kept.told]
 
-    def _records(self) -> list[Kept]:
+    def _kept(self) -> list[Kept]:
         """What is kept of what the watches told, for the full listings."""
 
         def workloads(kind: str, plural: str) -> Kept:
@@ -225,9 +221,10 @@ class Operator:
                 plural,
                 lambda: self.watched.known("apps/v1", kind),
                 partial(self.watched.keep, "apps/v1", kind),
+                told=Told(self.watched.note),
             )
 
-        def rivals(group: str, version: str, plural: str, kind: str) -> Kept:
+        def rivals(group: str, version: str, plural: str, kind: str, note: Note) -> Kept:
             return Kept(
                 group,
                 version,
@@ -235,7 +232,8 @@ class Operator:
                 lambda: self.rivals.known(kind),
                 partial(self.rivals.keep, kind),
                 partial(self.rivals.note_unlisted, kind),
-                self.watch.restart,
+                self._watch_again,
+                told=Told(note),
             )
 
         return [
@@ -245,14 +243,18 @@ class Operator:
                 "scalingpolicies",
                 self.policies.known,
                 self.policies.keep,
-                on_untold=self.watch.restart,
+                on_untold=self._watch_again,
                 are_all=True,
+                told=Told(self._note_policy),
             ),
             workloads("Deployment", "deployments"),
             workloads("StatefulSet", "statefulsets"),
-            rivals("autoscaling", "v2", "horizontalpodautoscalers", HPA),
-            rivals("keda.sh", "v1alpha1", "scaledobjects", SCALED_OBJECT),
+            rivals("autoscaling", "v2", "horizontalpodautoscalers", HPA, self.rivals.note_hpa),
+            rivals("keda.sh", "v1alpha1", "scaledobjects", SCALED_OBJECT, self.rivals.note_scaled_object),
         ]
+
+    def _watch_again(self) -> None:
+        self.watch.restart()
 
     # Events of the watches and of the Lease
 

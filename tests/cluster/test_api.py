@@ -89,10 +89,11 @@ def test_names_come_in_pages(space, monkeypatch):
 
     async def calls(api):
         made = [await api.post(maps, {"metadata": {"name": f"m{place}"}}) for place in range(5)]
-        return made, await api.list_names(maps)
+        return made, await api.list_objects(maps)
 
-    made, names = asked(space.kubeconfig, calls)
-    assert names == {one["metadata"]["uid"]: f"api-tests/{one['metadata']['name']}" for one in made}
+    made, listed = asked(space.kubeconfig, calls)
+    metadata = [one["metadata"] for one in made]
+    assert listed == {each["uid"]: (f"api-tests/{each['name']}", each["resourceVersion"]) for each in metadata}
     pages = [event for event in space.audited() if "limit=2" in event["requestURI"]]
     assert len(pages) == 3
 

@@ -2,7 +2,14 @@ import tracemalloc
 
 import pytest
 
-from controller.cluster.watched import Manager, WatchedWorkloads, read_workload, selector_query
+from controller.cluster.watched import (
+    MOST_MANAGERS,
+    MOST_REQUIREMENTS,
+    Manager,
+    WatchedWorkloads,
+    read_workload,
+    selector_query,
+)
 from controller.crd.tables import TargetRef
 from controller.ports import Refused
 from tests.controller.cluster.workload_bodies import a_deployment, a_manager
@@ -200,3 +207,26 @@ def test_thousands_of_workloads_cost_little():
     finally:
         tracemalloc.stop()
     assert kept / 1000 < 1500  # bytes; measured: 940
+
+
+def test_of_a_hostile_workload_a_bounded_part_is_read():
+    entries = [a_manager(f"evil-{number}") for number in range(100_000)]
+    labels = {f"label-{number}": "x" for number in range(100_000)}
+    body = a_deployment(spec={"selector": {"matchLabels": labels}})
+    body["metadata"]["managedFields"] = [*entries, a_manager("latest", "2026-12-01T12:00:00Z")]
+    read = read_workload(body)
+    assert len(read.managers) == MOST_MANAGERS
+    assert read.managers[-1].name == "latest"
+    assert read.selector == ""
+
+
+@pytest.mark.parametrize(
+    "selector",
+    [
+        {"matchLabels": {str(number): "x" for number in range(MOST_REQUIREMENTS + 1)}},
+        {"matchExpressions": [{"key": "a", "operator": "Exists"}] * (MOST_REQUIREMENTS + 1)},
+        {"matchExpressions": [{"key": "a", "operator": "In", "values": ["x"] * (MOST_REQUIREMENTS + 1)}]},
+    ],
+)
+def test_a_selector_that_fits_in_no_query_counts_as_not_known(selector):
+    assert selector_query(selector) == ""

@@ -8,7 +8,7 @@ from controller.cluster.kinds import Kinds
 from controller.cluster.lease import LeaseSettings
 from controller.cluster.rivals import HPA
 from controller.cluster.watched import WatchedWorkloads
-from controller.cluster.workloads import KEPT_S, WRITE_WITHIN_S, ClusterWorkloads, ReadOnlyWorkloads
+from controller.cluster.workloads import KEPT_S, NEWS_KEPT_S, WRITE_WITHIN_S, ClusterWorkloads, ReadOnlyWorkloads
 from controller.ports import Refused, Scale, Target
 from scaling.decision import Reason
 from tests.controller.cluster.test_rivals import an_hpa
@@ -503,6 +503,26 @@ def test_an_edit_while_a_write_waits_for_its_second_try_voids_that(monkeypatch):
     monkeypatch.setattr(scene.api, "get", edited_meanwhile)
     assert scene.write(8).message == "shop/web was edited or deleted since we decided"
     assert len(scene.api.patches) == 1
+
+
+def test_a_cluster_restored_to_an_older_version_is_believed_again():
+    scene = Scene(a_deployment(version="100"))
+    scene.api.will(f"PATCH {SCALE}", a_scale(8, "101"), a_scale(9, "51"))
+    assert scene.write(8) is None
+    scene.watched.note(None, a_deployment(replicas=3, version="50"))  # restored: what is listed is believed
+    assert scene.read(1.0) == Scale(8, 3)  # our write may be newer, for all that is known
+    assert scene.read(NEWS_KEPT_S + 1.0) == Scale(3, 3)
+    assert scene.write(9, NEWS_KEPT_S + 2.0) is None
+    assert scene.api.patches[-1][1]["metadata"]["resourceVersion"] == "50"
+
+
+def test_of_a_kind_that_is_not_watched_a_restored_cluster_is_believed_with_the_next_reading():
+    scene = Scene(kind="ReplicaSet")
+    scene.api.will(SET_SCALE, a_scale(3, "100"), a_scale(3, "50"))
+    scene.api.will(f"PATCH {SET_SCALE}", a_scale(8, "101"))
+    assert scene.write(8) is None
+    assert scene.read(1.0) == Scale(8, 3)
+    assert scene.read(1.3 * KEPT_S) == Scale(3, 3)
 
 
 def test_another_size_than_was_asked_for_is_not_taken_for_done():

@@ -101,7 +101,7 @@ def an_operator(world: World) -> Operator:
     operator.clock._offset_s = 0.0
     operator.lease._clock = lambda: world.now_s
     operator.lease._renewed_s = float("inf")
-    for kept in operator._records():
+    for kept in operator._records:
         kept.keep("", {}, frozenset())  # nothing is decided before it was listed what there is
     return operator
 

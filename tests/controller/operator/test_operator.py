@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from controller.cluster.api import KubeApi, Listed
 from controller.operator.operator import Operator
 from controller.operator.settings import OperatorSettings
 from controller.ports import Refused
@@ -54,6 +55,48 @@ def test_a_policy_that_is_gone_or_invalid_stands_in_no_others_way(how):
         return operator.rivals.known("ScalingPolicy")
 
     assert put_together(story) == frozenset()
+
+
+def test_a_policy_that_loses_its_place_to_an_older_one_stands_in_no_others_way():
+    def story(operator):
+        rivals = []
+        for uid, created, event in (("new", "2", None), ("old", "1", None), ("old", "1", "DELETED")):
+            body = a_body(uid)
+            body["metadata"] |= {"name": uid, "creationTimestamp": f"2026-12-01T08:00:0{created}Z"}
+            operator._note_policy(event, body)
+            rivals.append(operator.rivals.known("ScalingPolicy"))
+        return rivals
+
+    settings = OperatorSettings(prometheus=SETTINGS.prometheus, max_policies_per_namespace=1)
+    assert put_together(story, settings) == [{"new"}, {"old"}, {"new"}]
+
+
+def test_a_policy_whose_edit_no_event_told_of_is_repaired_by_a_listing(monkeypatch):
+    monkeypatch.setattr("controller.operator.resync.SETTLES_S", 0.01)
+    edited = a_body(generation=2, maxReplicas=5)
+    edited["metadata"]["resourceVersion"] = "9"
+
+    async def list_objects(self, path):
+        return {"u1": Listed("shop/web", "9")} if path.endswith("/scalingpolicies") else {}
+
+    async def get(self, path, query=None, namespace=""):
+        return {"apiVersion": edited["apiVersion"], "kind": "ScalingPolicyList", "items": [edited]}
+
+    monkeypatch.setattr(KubeApi, "list_objects", list_objects)
+    monkeypatch.setattr(KubeApi, "get", get)
+
+    async def run():
+        operator = Operator(SETTINGS)
+        known = a_body()
+        known["metadata"]["resourceVersion"] = "7"
+        for kind in operator._kinds():
+            if kind.plural == "scalingpolicies":
+                kind.note("ADDED", known)
+        await operator.resync.compare()
+        return operator.policies.get("u1")
+
+    care = asyncio.run(run())
+    assert (care.generation, care.target.spec.max_replicas) == (2, 5)
 
 
 def test_who_leads_anew_knows_nothing_of_writes_and_looks_at_all_for_the_first_time():
