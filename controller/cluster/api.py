@@ -226,8 +226,10 @@ class KubeApi:
                     raise
 
     async def _admitted(self, request: _Request, until_s: float) -> dict[str, Any]:
-        """Ask, and once more if there are newer credentials than those that were refused."""
+        """Ask with credentials that have not expired, and once more if there are newer ones than those refused."""
         login = await self._login_in_turn(request, until_s)
+        if login.has_expired() and await self._logged_in_since(login):
+            login = self._login or login
         try:
             return await self._sent(login, request)
         except ApiError as error:
@@ -265,9 +267,9 @@ class KubeApi:
             try:
                 self._login = await log_in(self.settings)
             except InputError as error:
-                log.warning("the API server refuses our credentials, and they cannot be read again: %s", error)
+                log.warning("our credentials were refused or have expired, and they cannot be read again: %s", error)
                 return False
-        log.info("the API server refused our credentials; read again from the %s", refused.source)
+        log.info("our credentials were refused or have expired; read again from the %s", refused.source)
         await refused.retire()
         return True
 

@@ -10,6 +10,7 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,7 @@ class Login:
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=settings.connect_deadline_s),
             auto_decompress=False,  # a short answer must not become a long one
         )
+        self._expires = connection.expires
         self._requests = 0
         self._is_retired = False
 
@@ -112,6 +114,10 @@ class Login:
         finally:
             self._requests -= 1
             await self._close_if_unused()
+
+    def has_expired(self) -> bool:
+        """Whether the credentials have ended, as the exec plugin said that they would."""
+        return self._expires is not None and datetime.now(UTC) >= self._expires
 
     async def retire(self) -> None:
         """Close the connections, each as soon as the request on it is answered."""

@@ -6,10 +6,11 @@ import time
 
 import pytest
 
+from controller.cluster.api import KubeApi
 from controller.cluster.api_access import ApiSettings, connection_of
 from controller.cluster.exec_plugin import MOST_CHARACTERS
 from scaling.errors import InputError
-from tests.controller.cluster.gateway import a_kubeconfig
+from tests.controller.cluster.gateway import a_kubeconfig, gateway
 
 V1 = "client.authentication.k8s.io/v1"
 
@@ -122,6 +123,21 @@ def test_a_plugin_may_give_a_certificate_and_say_when_it_ends(tmp_path):
     found = connection(tmp_path, a_user())
     assert (found.authorization(), found.certificate, found.key) == ("", b"CERT", b"KEY")
     assert found.expires.isoformat() == "2026-12-01T02:03:04+00:00"
+
+
+@pytest.mark.parametrize(("expires", "runs"), [("2020-01-01T00:00:00Z", 2), ("9999-01-01T00:00:00Z", 1), (None, 1)])
+def test_a_credential_that_has_expired_is_asked_for_again(tmp_path, expires, runs):
+    (tmp_path / "answer").write_text(an_answer(expirationTimestamp=expires))
+    a_script(tmp_path, f"echo run >> {tmp_path / 'runs'}", f"cat {tmp_path / 'answer'}")
+
+    async def run():
+        async with gateway(None) as (_, port):
+            file = a_kubeconfig(tmp_path, {"server": f"http://127.0.0.1:{port}"}, a_user())
+            async with KubeApi(ApiSettings(kubeconfig=file, deadline_s=60.0)) as api:
+                await asyncio.gather(api.get("/api"), api.get("/api"))
+
+    asyncio.run(run())
+    assert (tmp_path / "runs").read_text().split() == ["run"] * runs
 
 
 @pytest.mark.parametrize("given", [{"token": "mine"}, {"tokenFile": "token"}, {"username": "me", "password": "p"}])
