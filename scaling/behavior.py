@@ -64,6 +64,14 @@ def log_change(current: int, final: int, behavior: Behavior | None, log: Behavio
     return replace(log, down_events=store_scale_event(log.down_events, current - final, rules.down, now_s))
 
 
+def log_wanted(wanted: int, current: int, behavior: Behavior | None, log: BehaviorLog, now_s: float) -> BehaviorLog:
+    """The log with a recommendation that was made without a reading; nothing is remembered without behavior."""
+    if behavior is None:
+        return log
+    _, _, log = _stabilise_and_limit(wanted, current, _rules(behavior), log, now_s)
+    return log
+
+
 def _stabilise_and_limit(
     wanted: int, current: int, rules: RateRules, log: BehaviorLog, now_s: float
 ) -> tuple[int, Reasons, BehaviorLog]:

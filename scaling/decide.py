@@ -13,21 +13,31 @@ from typing import Any
 import numpy as np
 
 from scaling.band import aim, begin_band, clamp_to_band
-from scaling.behavior import BehaviorLog, fit_behavior, log_change
+from scaling.behavior import BehaviorLog, fit_behavior, log_change, log_wanted
 from scaling.capacity import observe_bad
 from scaling.decision import Band, Decision, Reason
 from scaling.features import N_FEATURES, encode
 from scaling.guardrails import BOUNDS, GUARDS, HOLDS, STANDSTILLS, Guard
+from scaling.hpa_behavior import Recommendation
+from scaling.hpa_kernels import average_value_replicas
+from scaling.hpa_settings import TOLERANCE
 from scaling.observation import Observation, Reading, Unknown, Value, usable, usable_ratio
 from scaling.policy import RULES, Policy
 from scaling.progress import NOTHING_DUE, Progress, is_stuck, note_ready
 from scaling.reference import begin_reference, reference_hpa
 from scaling.spec import EmptyIs, FallbackTo, ScalingSpec
-from scaling.terms import terms_of
+from scaling.terms import REFERENCE_WINDOW_S, RELEASE_WINDOW_S, terms_of
 from scaling.workload import RECENT_STEPS, STEP_S, new_workload, observe, record
 
 REHEARSED_STEPS = 240
 """An hour: longer than any stabilisation window, and the refreshing of the headroom, reach back."""
+
+UNCHECKED_S = 600.0
+"""A reading that nobody has checked for coverage counts as partial for so long after a gap: the longest range that
+queries commonly have (chosen)."""
+
+LEAST_GAP_S = 30.0
+"""A gap that is shorter is none: one lost reading at the default interval says nothing of the samples (chosen)."""
 
 MOST_PODS = 1e6
 """Demand is remembered up to this: more than any cluster runs, and finite in everything that is computed from it."""
@@ -42,6 +52,15 @@ class PolicyState:
     progress: Progress = NOTHING_DUE
     remembered_until_s: float | None = None
     unknown_since_s: float | None = None
+    """Since when there has been no reading at all."""
+    not_whole_since_s: float | None = None
+    """Since when there has been no reading of all of the demand."""
+    returned_s: float | None = None
+    """When readings came back after the last gap."""
+    fell_back: Recommendation | None = None
+    """What the fallback last asked for."""
+    added_s: float | None = None
+    """When an addition was last seen."""
     last_replicas: int | None = None
     last_decision_s: float = 0.0
 
@@ -63,7 +82,7 @@ def decide(observation: Observation, spec: ScalingSpec, state: PolicyState, poli
 def decide_all(requests: Sequence[Request], policy: Policy, now_s: float) -> list[Decision]:
     """Decide for many workloads that share a policy, asking it once. Advances their states."""
     drafts = [_Draft(request, now_s) for request in requests]
-    asked = [draft for draft in drafts if draft.reading_value is not None]
+    asked = [draft for draft in drafts if draft.is_whole]
     if asked:
         features = np.stack([draft.features() for draft in asked])
         for draft, row, answer in zip(asked, features, policy.answer(features), strict=True):
@@ -106,7 +125,12 @@ class _Draft:
         self.reading = _read(self.observation.demand, self.spec)
         self._note_size()
         self.holds = self._note_holds()
-        self.reading_value = self._remember_reading()
+        self._note_gap()
+        self.reading_value = self.reading.value if isinstance(self.reading, Value) else None
+        self.is_whole = isinstance(self.reading, Value) and not self._is_partial(self.reading)
+        if self.is_whole and self.reading_value is not None:
+            self._remember(self.reading_value)
+        self.reasons.extend(self._reasons_of_reading())
 
     @property
     def memory(self) -> dict[str, Any]:
@@ -134,8 +158,6 @@ class _Draft:
 
     def finish(self, policy_name: str) -> Decision:
         """Pass guards, holds, behavior and bounds."""
-        if isinstance(self.reading, Unknown):
-            self.reasons.append(self.reading.reason)
         standstills = self._standstills()
         if standstills:
             self.replicas = self.current
@@ -145,9 +167,12 @@ class _Draft:
             self.reasons.append(Reason.SCALED_TO_ZERO)
         elif self.reading_value is None:
             self._fall_back()
+        elif not self.is_whole:
+            self._only_add(self.reading_value)
         else:
             self._guard(GUARDS)
             self._hold()
+            self._keep_fallback()
             self._limit()
             self._guard(BOUNDS)
         return Decision(
@@ -169,7 +194,7 @@ class _Draft:
         if before is not None:
             state.behavior = log_change(before, self.current, self.spec.behavior, state.behavior, state.last_decision_s)
             if self.current > before:
-                self.memory["since_add"] = 0
+                self.memory["since_add"], state.added_s = 0, self.now_s
         state.last_replicas, state.last_decision_s = self.current, self.now_s
 
     def _note_holds(self) -> tuple[Reason, ...]:
@@ -181,26 +206,48 @@ class _Draft:
         stuck = is_stuck(state.progress, self.spec.startup_s, self.now_s)
         return (*holds, Reason.PODS_NOT_READY) if stuck else holds
 
-    def _remember_reading(self) -> float | None:
-        """Advance the memory to now with the reading; None when there is none."""
+    def _note_gap(self) -> None:
+        """Note when readings end, and when they come back."""
+        state = self.state
         if isinstance(self.reading, Unknown):
-            if self.state.unknown_since_s is None:
-                self.state.unknown_since_s = self.now_s
-            return None
-        self.state.unknown_since_s = None
+            state.unknown_since_s = self.now_s if state.unknown_since_s is None else state.unknown_since_s
+        elif state.unknown_since_s is not None:
+            if self.now_s - state.unknown_since_s >= LEAST_GAP_S:
+                state.returned_s = self.now_s
+            state.unknown_since_s = None
+
+    def _is_partial(self, reading: Value) -> bool:
+        """Whether some of the demand may be missing from a reading."""
+        if reading.partial or reading.covered or self.state.returned_s is None:
+            return reading.partial
+        return 0 <= self.now_s - self.state.returned_s < UNCHECKED_S
+
+    def _reasons_of_reading(self) -> list[Reason]:
+        """What is wrong with the reading, and with what is remembered."""
+        if self.is_whole:
+            self.state.not_whole_since_s = None
+        elif self.state.not_whole_since_s is None:
+            self.state.not_whole_since_s = self.now_s
+        wrong = [self.reading.reason] if isinstance(self.reading, Unknown) else [Reason.METRIC_PARTIAL]
+        short = [Reason.HISTORY_SHORT] if self.memory["steps"] < RECENT_STEPS else []
+        return [*([] if self.is_whole else wrong), *short]
+
+    def _remember(self, demand: float) -> None:
+        """Advance the memory to now with a reading of all of the demand."""
         memory, terms = self.memory, self.terms
         if memory["steps"] == 0:
             begin_reference(memory, self.current)
             begin_band(memory, self.current)
-        level, bad_ratio = _level(self.reading.value, terms), usable_ratio(self.observation.bad_ratio)
+        level, bad_ratio = _level(demand, terms), usable_ratio(self.observation.bad_ratio)
         for _ in range(_steps_since(self.state, self.now_s)):
             observe(memory, level, terms["price"], terms["horizon"])
             if bad_ratio is not None:
                 observe_bad(memory, bad_ratio, self.observation.ready_replicas)
+        if self.state.added_s is not None:  # steps that fill a gap may be from before the addition
+            memory["since_add"] = min(memory["since_add"], 1 + int((self.now_s - self.state.added_s) / STEP_S))
         memory["level"] = level  # rules and guards go by the newest reading between two steps of the grid, too
         reference_hpa(memory, terms)
         aim(memory, terms["horizon"])
-        return self.reading.value
 
     def _standstills(self) -> list[Reason]:
         """Why nothing may change at all; said while it stands, whether or not anybody wants a change."""
@@ -222,14 +269,29 @@ class _Draft:
                     self.reasons.append(reason)
                 self.replicas = held
 
+    def _keep_fallback(self) -> None:
+        """Remove nothing that the fallback asked for within the window for scaling down."""
+        asked = self.state.fell_back
+        if asked is None or self.now_s - asked.at_s >= _release_window_s(self.spec):
+            return
+        kept = max(self.replicas, min(asked.replicas, self.current))
+        if kept != self.replicas:
+            self.reasons.append(Reason.FALLBACK_KEPT)
+        self.replicas = kept
+
     def _limit(self) -> None:
-        if isinstance(self.reading, Value) and self.reading.partial and self.replicas < self.current:
-            self.replicas = self.current
-            self.reasons.append(Reason.METRIC_PARTIAL)
         self.replicas, reasons, self.state.behavior = fit_behavior(
             self.replicas, self.current, self.spec.behavior, self.state.behavior, self.now_s
         )
         self.reasons.extend(reasons)
+
+    def _only_add(self, demand: float) -> None:
+        """With a part of the demand: add what that part needs by itself. Forecasts would take its rise for a real one,
+        so the policy is not asked."""
+        self.proposed = self.replicas = max(self.current, _replicas_now(demand, self.current, self.memory, self.terms))
+        self._hold()
+        self._limit()
+        self._guard(BOUNDS)
 
     def _fall_back(self) -> None:
         """Without a reading: hold, and after the fallback's delay never less than it asks for; only bounds remove."""
@@ -244,7 +306,15 @@ class _Draft:
                 self.reasons.append(Reason.FALLBACK_REPLICAS)
             self.proposed = self.replicas = wanted
             self._hold()
+            self._remember_fallback()
         self._guard(BOUNDS)
+
+    def _remember_fallback(self) -> None:
+        """Let what the fallback asks for count as a recommendation, so that its replicas leave as a peak's do."""
+        self.state.fell_back = Recommendation(self.replicas, self.now_s)
+        self.state.behavior = log_wanted(
+            self.replicas, self.current, self.spec.behavior, self.state.behavior, self.now_s
+        )
 
 
 def _read(reading: Reading, spec: ScalingSpec) -> Reading:
@@ -272,6 +342,22 @@ def _levels(demand: Sequence[float], spec: ScalingSpec, terms: dict[str, Any]) -
             is_none = math.isnan(value) and spec.empty_is is EmptyIs.ZERO
             levels.append(0.0 if is_none else levels[-1])
     return levels
+
+
+def _release_window_s(spec: ScalingSpec) -> float:
+    """How long what the fallback asked for is kept: the window that the user states, else the HPA's default, and never
+    less than what policies wait for after a peak."""
+    rules = spec.behavior.scale_down if spec.behavior else None
+    stated_s = REFERENCE_WINDOW_S if rules is None or rules.stabilization_s is None else rules.stabilization_s
+    return max(RELEASE_WINDOW_S, stated_s)
+
+
+def _replicas_now(demand: float, current: int, memory: dict[str, Any], terms: dict[str, Any]) -> int:
+    """Replicas that a demand needs at its target, as the HPA counts, and at the floor's utilisation at most."""
+    level = _level(demand, terms)
+    total, target = (round(pods * terms["stated_capacity"] * 1000.0) for pods in (level, terms["reference_target"]))
+    at_target = average_value_replicas(total, max(1, target), current, TOLERANCE, TOLERANCE)
+    return int(max(at_target, math.ceil(level / (terms["floor_utilization"] * memory["capacity_ratio"]) - 1e-9)))
 
 
 def _compare(current: int, proposed: int) -> Reason:

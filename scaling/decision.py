@@ -20,6 +20,8 @@ class Reason(StrEnum):
     METRIC_NAN = "MetricNaN"
     METRIC_STALE = "MetricStale"
     METRIC_ERROR = "MetricError"
+    METRIC_PARTIAL = "MetricPartial"
+    HISTORY_SHORT = "HistoryShort"
     # what answered in place of the policy
     OUT_OF_DISTRIBUTION = "OutOfDistribution"
     POLICY_UNUSABLE = "PolicyUnusable"
@@ -44,7 +46,7 @@ class Reason(StrEnum):
     UNHEALTHY = "Unhealthy"
     NO_SCALE_DOWN = "NoScaleDown"
     JUST_STARTED = "JustStarted"
-    METRIC_PARTIAL = "MetricPartial"
+    FALLBACK_KEPT = "FallbackKept"
     WITHIN_TOLERANCE = "WithinTolerance"
     SCALE_UP_STABILIZED = "ScaleUpStabilized"
     SCALE_DOWN_STABILIZED = "ScaleDownStabilized"

@@ -4,17 +4,23 @@ Missing is not zero: whatever is not a `Value` holds the replicas, with a reason
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from scaling.decision import Reason
 
 
 @dataclass(frozen=True)
 class Value:
-    """A usable reading, in the query's unit. `partial`: the source said that some is missing, so it may only add."""
+    """A usable reading, in the query's unit."""
 
     value: float
     partial: bool = False
+    """Some of what it counts is missing: it may add replicas, removes none, and is not remembered."""
+    covered: bool = field(default=False, compare=False)
+    """The source has checked that samples cover all of the time that the query reads. Where it has not, a reading that
+    follows a gap counts as partial for a while (`decide.UNCHECKED_S`)."""
+    why: str = field(default="", compare=False)
+    """What is missing, in words for people."""
 
 
 @dataclass(frozen=True)

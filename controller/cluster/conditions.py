@@ -19,7 +19,7 @@ from controller.reconcile import Outcome
 from scaling.decision import Decision, Reason
 from scaling.guardrails import STANDSTILLS
 from scaling.hpa_conditions import HpaReason
-from scaling.observation import Unknown, usable
+from scaling.observation import Reading, Unknown, Value, usable
 from scaling.spec import FallbackTo, Mode
 
 TYPES = ("Ready", "AbleToScale", "ScalingActive", "ScalingLimited", "Fallback", "Conflict", "PolicyHealthy")
@@ -173,11 +173,18 @@ def _able_to_scale(outcome: Outcome, facts: Facts) -> Said:
 def _scaling_active(outcome: Outcome, decision: Decision) -> Said:
     if Reason.SCALED_TO_ZERO in decision.reasons:
         return Said("False", HpaReason.SCALING_DISABLED, "the target has 0 replicas; whoever did that can undo it")
+    reading = usable(outcome.reading)
+    if Reason.METRIC_PARTIAL in decision.reasons:
+        return Said("True", HpaReason.VALID_METRIC_FOUND, _partial_words(reading))
     if decision.demand is not None:
         return Said("True", HpaReason.VALID_METRIC_FOUND, "the load is known")
-    reading = usable(outcome.reading)
     words = f"{reading.reason.value}: {reading.message}" if isinstance(reading, Unknown) else "no usable reading"
     return Said("False", HpaReason.FAILED_GET_EXTERNAL_METRIC, words)
+
+
+def _partial_words(reading: Reading) -> str:
+    why = reading.why if isinstance(reading, Value) and reading.why else "some may be missing"
+    return f"a part of the load is known, so nothing is removed: {why}"
 
 
 def _scaling_limited(outcome: Outcome, decision: Decision, facts: Facts) -> Said:

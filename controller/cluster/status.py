@@ -22,7 +22,15 @@ SPACING_S = 60.0
 """Least time between two writes of sizes that nobody wrote, or of other words for what is wrong: what a policy in
 Shadow would do changes with every reading (chosen)."""
 
-LASTING = (Reason.METRIC_EMPTY, Reason.METRIC_NAN, Reason.METRIC_STALE, Reason.METRIC_ERROR, Reason.FROZEN)
+LASTING = (
+    Reason.METRIC_EMPTY,
+    Reason.METRIC_NAN,
+    Reason.METRIC_STALE,
+    Reason.METRIC_ERROR,
+    Reason.METRIC_PARTIAL,
+    Reason.HISTORY_SHORT,
+    Reason.FROZEN,
+)
 """Reasons that last and that no condition tells apart; others come and go with the load."""
 
 

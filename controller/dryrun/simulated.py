@@ -61,7 +61,7 @@ class SimulatedWorkload:
         """The simulated metric, in the demand query's unit."""
         if self.cluster["metric_missing"]:
             return Unknown(Reason.METRIC_EMPTY, "the simulated query answered an empty vector")
-        return Value(self.cluster["metric_rps"] * self.demand_per_request)
+        return Value(self.cluster["metric_rps"] * self.demand_per_request, covered=True)
 
     def pass_step(self, requests_rps: float, draws: Any) -> None:
         """Let one step pass."""

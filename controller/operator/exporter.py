@@ -35,7 +35,7 @@ OVERRIDES = (
     Reason.ROLLOUT,
     Reason.UNHEALTHY,
     Reason.NO_SCALE_DOWN,
-    Reason.METRIC_PARTIAL,
+    Reason.FALLBACK_KEPT,
     Reason.TOO_FEW_REPLICAS,
     Reason.TOO_MANY_REPLICAS,
 )

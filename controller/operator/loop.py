@@ -148,7 +148,8 @@ class Loop:
         """Ask for the history again when demand is back after a gap longer than what the memory bridges."""
         gap_s = care.unknown_s
         state = outcome.target.state
-        care.unknown_s = 0.0 if state.unknown_since_s is None else self._clock.now_s() - state.unknown_since_s
+        since_s = state.not_whole_since_s
+        care.unknown_s = 0.0 if since_s is None else self._clock.now_s() - since_s
         if care.remembered and care.unknown_s == 0.0 and gap_s > RECENT_STEPS * STEP_S:
             self._histories.want(care)
 

@@ -51,7 +51,7 @@ class Care:
     remembered: bool = False
     """Its history was asked for, whatever came of that."""
     unknown_s: float = 0.0
-    """For how long its demand had not been known when it was last looked at."""
+    """For how long all of its demand had not been known when it was last looked at."""
     startup_s: float | None = None
     """How long its target's pods were seen to take from creation to readiness, in seconds."""
 

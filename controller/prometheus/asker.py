@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
 from controller.prometheus.answer import Ages, Rows, parse_ages, parse_readings
+from controller.prometheus.coverage import PARTS, coverage_query, ranges_of
 from controller.prometheus.group_sizes import GroupSizes, quarter_of
 from controller.prometheus.http import PrometheusHttp, QueryRefused, QueryTooSlow
 from controller.prometheus.once import Parcel
@@ -35,10 +36,11 @@ Parse = Callable[[bytes, Sequence[str]], Rows[A] | Unknown]
 
 
 class Question(NamedTuple):
-    """A query, asked for its number, or with a limit for the ages of its samples."""
+    """A query, asked for its number, with a limit for the ages of its samples, or for how they cover its ranges."""
 
     query: str
     stale_after_s: float | None = None
+    of_coverage: bool = False
 
 
 Asked = tuple[float, Ages | Unknown]
@@ -70,7 +72,8 @@ class Asker:
         groups: dict[object, list[Question]] = defaultdict(list)
         for question in questions:
             shape, size = self._shape_of(question.query), self._most_with(question, now_s)
-            groups[(shape.key, question.stale_after_s, size) if shape else question].append(question)
+            kind = question.stale_after_s, question.of_coverage
+            groups[(shape.key, kind, size) if shape else question].append(question)
         for group in groups.values():
             yield from _in_parts(group, self._most_with(group[0], now_s))
 
@@ -78,6 +81,8 @@ class Asker:
         """How many may share a query with this one."""
         shape = self._shape_of(question.query)
         rows = shape.selectors if shape and question.stale_after_s is not None else 1
+        if shape and question.of_coverage:
+            rows = PARTS * shape.selectors
         return max(1, min(self._sizes.most_with(question, now_s), MOST_ROWS // rows))
 
     async def _timed_ages(self, questions: Sequence[Question], now_s: float) -> Sequence[Asked]:
@@ -143,6 +148,8 @@ def _in_parts(questions: Sequence[Question], size: int) -> Iterator[Sequence[Que
 
 def _text(shared: SharedQuery, question: Question) -> str:
     """What is sent for questions of this kind."""
+    if question.of_coverage:
+        return coverage_query(ranges_of(shared.text), shared.split)
     if question.stale_after_s is None:
         return shared.text
     return age_query(selectors(shared.text), question.stale_after_s, shared.split)

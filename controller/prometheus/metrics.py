@@ -9,11 +9,13 @@ import asyncio
 import logging
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from controller.ports import Target
 from controller.prometheus.answer import Grid, parse_history
 from controller.prometheus.asker import Asker, Question
+from controller.prometheus.coverage import longest_s, ranges_of, without_ramps
+from controller.prometheus.coverage_checks import CoverageChecks
 from controller.prometheus.http import PrometheusHttp
 from controller.prometheus.in_use import InUse
 from controller.prometheus.once import OncePerTick
@@ -21,6 +23,7 @@ from controller.prometheus.sample_age import age_check, oldest_s
 from controller.promql.grouping import shape_of
 from scaling.decision import Reason
 from scaling.observation import Reading, Unknown, Value, usable, usable_ratio
+from scaling.spec import EmptyIs
 from scaling.workload import STEP_S
 
 DAY_STEPS = 5760
@@ -28,6 +31,8 @@ DAY_STEPS = 5760
 
 MOST_HISTORIES_IN_FLIGHT = 4
 """Range queries at a time: a day of samples each, and readings must not wait behind them (chosen)."""
+
+EMPTY_TOO_SOON = "the query answers nothing, and Prometheus has not been watched for as long as it looks back"
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +48,7 @@ class PrometheusMetrics:
         self._readings = OncePerTick(asker.readings)
         self._ages = OncePerTick(asker.ages)
         self._samples = InUse(_Samples, clock)
+        self._coverage = InUse[str, CoverageChecks](lambda query: CoverageChecks(query, clock()), clock)
         self._history_gate = asyncio.Semaphore(MOST_HISTORIES_IN_FLIGHT)
 
     async def demand(self, target: Target, now_s: float) -> Reading:
@@ -50,7 +56,8 @@ class PrometheusMetrics:
         query = target.resource.queries.demand
         if query is None:
             return Unknown(Reason.METRIC_ERROR, "neither spec.demand.query nor spec.demand.preset is given")
-        return usable(await self.read(query, target.resource.spec.guardrails.stale_after_s, now_s))
+        reading = usable(await self.read(query, target.resource.spec.guardrails.stale_after_s, now_s))
+        return await self._checked(query, reading, now_s, target.spec.empty_is)
 
     async def bad_ratio(self, target: Target, now_s: float) -> float | None:
         """The share of bad requests; None where it is not asked for, not known, or known in part."""
@@ -82,6 +89,8 @@ class PrometheusMetrics:
         samples, step_s = -(-steps // steps_per_sample), STEP_S * steps_per_sample
         values = await self.read_range(query, Grid(until_s - (samples - 1) * step_s, step_s, samples))
         if isinstance(values, list):
+            if target.spec.empty_is is not EmptyIs.ZERO:
+                values = without_ramps(values, step_s, longest_s(ranges_of(query)))
             return [value for value in values for _ in range(steps_per_sample)][-steps:]
         log.warning("history of %s is not known: %s", target.name, values.message)
         return []
@@ -119,6 +128,24 @@ class PrometheusMetrics:
         async with self._history_gate:
             body = await self._http.post("query_range", form, self._http.settings.history_deadline_s)
         return parse_history(body, grid) if isinstance(body, bytes) else body
+
+    async def _checked(self, query: str, reading: Reading, now_s: float, empty_is: EmptyIs) -> Reading:
+        """The reading as partial where samples do not cover what the query reads, asking for that where it is due."""
+        checks = self._coverage.of(query)
+        if isinstance(reading, Unknown):
+            if reading.reason is not Reason.METRIC_EMPTY:
+                checks.note_silence(now_s)
+                return reading
+            checks.note_failure(now_s)
+            if empty_is is EmptyIs.ZERO and not checks.answered_throughout(now_s):
+                return Value(0.0, partial=True, why=EMPTY_TOO_SOON)
+            return reading
+        if checks.is_due(reading.value, now_s):
+            _, answer = await self._ages.ask(Question(query, of_coverage=True), now_s)
+            checks.note_answer(answer, reading.value, now_s, _spread(self._key(query)))
+        if checks.missing:
+            return replace(reading, partial=True, why=checks.missing)
+        return replace(reading, covered=True)
 
     async def _why_unusable(self, samples: "_Samples", now_s: float) -> Unknown | None:
         """Ask for the age of the samples behind a query; None when they can be used.

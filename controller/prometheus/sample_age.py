@@ -17,7 +17,8 @@ were young ten minutes ago. Of a shared query (`grouping.py`) each `max` and `co
 row has ages of its own.
 
 What it does not see: a recorded series is as old as its recording, whatever it was recorded from; of many targets one
-that lives is enough; and what a window of `rate()` loses before its newest sample is too old.
+that lives is enough; and what a window of `rate()` loses before its newest sample is too old, which
+`coverage.py` asks for.
 """
 
 from collections.abc import Sequence

@@ -113,7 +113,7 @@ def test_one_targets_missing_metric_leaves_the_others_alone():
     world = World(readings={"web": Unknown(Reason.METRIC_EMPTY)})
     web, api = one_tick(world, a_target(), a_target("api"))
     assert web.decision is not None
-    assert web.decision.reasons == (Reason.METRIC_EMPTY,)
+    assert web.decision.reasons == (Reason.METRIC_EMPTY, Reason.HISTORY_SHORT)
     assert api.changed
     assert world.written == {"api": 4}
 

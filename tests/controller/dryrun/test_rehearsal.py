@@ -133,7 +133,7 @@ def test_a_gap_in_the_metric_is_unknown_and_holds_both_sides():
     target = Target(a_resource())
     (outcome,) = asyncio.run(reconcile([target], Ports(world, world), RULES["snvt"], 15.0))
     assert outcome.decision is not None
-    assert (outcome.decision.action, outcome.decision.reasons) == (Action.HOLD, (Reason.METRIC_EMPTY,))
+    assert (outcome.decision.action, outcome.decision.reasons[0]) == (Action.HOLD, Reason.METRIC_EMPTY)
     hpa = TwinHpa(ScalingSpec(max_replicas=40, target_per_replica=1.0), world)
     hpa.sync(15.0)
     assert world.wanted == 5

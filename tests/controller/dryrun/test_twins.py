@@ -133,7 +133,7 @@ def test_demand_that_is_not_known_leaves_the_last_one():
     ticks(cluster, target, twins, 4)
     cluster.reading = Unknown(Reason.METRIC_EMPTY)
     outcome = ticks(cluster, target, twins, 4, begin_s=60.0)
-    assert outcome.decision.reasons == (Reason.METRIC_EMPTY,)
+    assert outcome.decision.reasons == (Reason.METRIC_EMPTY, Reason.HISTORY_SHORT)
     assert figures_of(twins, target).bad_ratio < 0.01
 
 

@@ -35,7 +35,7 @@ class World:
     async def demand(self, target, now_s):
         if target.resource.name in self.slow:
             await asyncio.sleep(3600)
-        return Unknown(Reason.METRIC_EMPTY) if self.unknown else Value(self.demand_now)
+        return Unknown(Reason.METRIC_EMPTY) if self.unknown else Value(self.demand_now, covered=True)
 
     async def bad_ratio(self, target, now_s):
         return None

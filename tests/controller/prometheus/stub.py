@@ -35,6 +35,11 @@ def ages(*ages_s: float, **more: Any) -> bytes:
     return a_body("vector", series, **more)
 
 
+def asks_for_coverage(query: str) -> bool:
+    """Whether it is a query of `coverage.py`."""
+    return "max_over_time((time() - " in query
+
+
 @dataclass
 class Stub:
     """Answers every request with the same body and remembers what it was asked."""
@@ -43,6 +48,7 @@ class Stub:
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     age_body: bytes = ages(3.0)  # of queries that ask for an age
+    coverage_body: bytes = a_body("vector", [])  # of queries that ask how samples cover a range
     requests: list[tuple[str, dict[str, str], dict[str, str]]] = field(default_factory=list)
 
     @property
@@ -58,13 +64,22 @@ class Stub:
     @property
     def checks(self) -> list[str]:
         """Queries that were asked for an age."""
-        return [form["query"] for form in self.forms if "timestamp(" in form["query"]]
+        asked = [form["query"] for form in self.forms if "timestamp(" in form["query"]]
+        return [query for query in asked if not asks_for_coverage(query)]
+
+    @property
+    def coverage_checks(self) -> list[str]:
+        """Queries that were asked for how samples cover a range."""
+        return [form["query"] for form in self.forms if asks_for_coverage(form["query"])]
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a form."""
         form = {name: value for name, (value,) in parse_qs(await request.text()).items()}
         self.requests.append((request.path, form, dict(request.headers)))
-        body = self.age_body if "timestamp(" in form.get("query", "") else self.body
+        text = form.get("query", "")
+        body = self.age_body if "timestamp(" in text else self.body
+        if asks_for_coverage(text):
+            body = self.coverage_body
         return web.Response(status=self.status, body=body, headers=self.headers)
 
 

@@ -20,8 +20,8 @@ from tests.controller.prometheus.stub import Stub, a_body, a_vector, ages, metri
 QUERY = "sum(rate(requests_total[1m]))"
 
 
-def a_target(query=QUERY, bad_query=None, stale_after_s=120, name="web"):
-    demand = {"targetPerReplica": "70"} | ({"query": query} if query else {})
+def a_target(query=QUERY, bad_query=None, stale_after_s=120, name="web", empty_is="Unknown"):
+    demand = {"targetPerReplica": "70", "emptyIs": empty_is} | ({"query": query} if query else {})
     spec = {
         "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
         "maxReplicas": 9,
