@@ -16,6 +16,7 @@ MEAN_HELP = (
 
 
 def dry_run(
+    context: typer.Context,
     file: Annotated[
         list[Path] | None,
         typer.Option(
@@ -65,12 +66,13 @@ def dry_run(
 ) -> None:
     """Run ScalingPolicies against a simulated cluster and show what an HPA would have done with the same load."""
     from forescale.load import LoadRequest
+    from forescale.provenance import command_line
     from forescale.rehearsal import Rehearsal, rehearse
 
     request = LoadRequest(trace, column, generate, hours, mean_rps, history_hours, seed)
     folder = None if no_report else report_folder(report)
-    form = chosen(output, as_json)
-    rehearse(Rehearsal(file or [], request, policy, speed, folder, form, common.quiet, metrics_port))
+    form, command = chosen(output, as_json), command_line(context)
+    rehearse(Rehearsal(file or [], request, policy, speed, folder, form, common.quiet, metrics_port, command))
 
 
 def report_folder(wanted: Path | None) -> Path | None:

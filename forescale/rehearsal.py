@@ -17,14 +17,15 @@ from rich.console import Console
 from controller.crd.resource import PolicyResource, load_policies
 from controller.dryrun.rehearsal import Load, run_policy
 from controller.frame import Frame
-from controller.policy_choice import policy_in
+from controller.policy_choice import policy_in, policy_named
 from forescale.exporter import Exporter
 from forescale.files import make_folder
 from forescale.live import LiveTable, summary_table
 from forescale.load import LoadRequest, Loads, warning
 from forescale.output import OutputFormat, write_document
 from forescale.pace import Pace
-from forescale.summary import document, headline
+from forescale.provenance import Provenance, provenance
+from forescale.summary import document, figures, heading, headline
 from scaling.decision import Decision
 from scaling.errors import InputError
 from scaling.policy import Policy
@@ -47,15 +48,22 @@ class Rehearsal:
     output: OutputFormat = OutputFormat.TEXT
     quiet: bool = False  # show nothing while it runs
     metrics_port: int | None = None  # None: no metrics
+    command: str = ""  # for the report and the document
 
 
 @dataclass(frozen=True)
 class Outcome:
     """One workload's run."""
 
-    name: str
+    resource: PolicyResource
     run: Run
     decisions: list[Decision]
+    origin: Provenance
+
+    @property
+    def name(self) -> str:
+        """Namespace and name."""
+        return _full_name(self.resource)
 
 
 def rehearse(rehearsal: Rehearsal) -> None:
@@ -83,7 +91,7 @@ def rehearse(rehearsal: Rehearsal) -> None:
     for outcome in outcomes:
         _conclude(outcome, _folder(rehearsal.report, outcome, len(outcomes)), console)
     if rehearsal.output is not OutputFormat.TEXT:
-        write_document(rehearsal.output, _document(outcomes), _rows(outcomes))
+        write_document(rehearsal.output, _document(outcomes, source.unit), _rows(outcomes))
 
 
 def _step_s(interval_s: float) -> float:
@@ -136,8 +144,10 @@ def _drive(resource: PolicyResource, load: Load, stage: _Stage) -> Outcome:
                 stage.exporter.update(resource.namespace, resource.name, frame)
 
         stage.pace.start()
-        run, decisions = run_policy(resource, load, request.seed, on_frame, stage.policy)
-    return Outcome(name, replace(run, title=title), decisions)
+        policy = stage.policy or policy_named(resource.spec.policy_name)
+        run, decisions = run_policy(resource, load, request.seed, on_frame, policy)
+    origin = provenance(policy, stage.rehearsal.command, request.seed)
+    return Outcome(resource, replace(run, title=title), decisions, origin)
 
 
 def _conclude(outcome: Outcome, folder: Path | None, console: Console) -> None:
@@ -147,7 +157,7 @@ def _conclude(outcome: Outcome, folder: Path | None, console: Console) -> None:
     if folder is not None:
         from forescale.report import write_report  # matplotlib only where a report is wanted
 
-        paths = write_report(outcome.run, outcome.decisions, folder)
+        paths = write_report(outcome.run, outcome.decisions, folder, outcome.origin)
         console.print(f"report: {paths.html} and {paths.png}", markup=False, soft_wrap=True)
 
 
@@ -158,19 +168,22 @@ def _folder(report: Path | None, outcome: Outcome, n_workloads: int) -> Path | N
     return report / outcome.name.replace("/", ".")
 
 
-def _document(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+def _document(outcomes: Sequence[Outcome], unit: str) -> dict[str, Any]:
     """The first workload's document; several workloads stand under `workloads`, the first among them."""
-    documents = {outcome.name: document(outcome.run, outcome.decisions) for outcome in outcomes}
-    first = documents[outcomes[0].name]
+    documents = {
+        outcome.name: document(outcome.run, outcome.decisions, outcome.resource.spec, outcome.origin, unit)
+        for outcome in outcomes
+    }
+    first = {**heading(outcomes[0].origin), "workload": outcomes[0].name, **documents[outcomes[0].name]}
     return first if len(outcomes) == 1 else {**first, "workloads": documents}
 
 
 def _rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
     """One row for each policy on each workload."""
     return [
-        {"workload": outcome.name, "policy": name, **figures}
+        {"workload": outcome.name, "policy": name, **of_policy}
         for outcome in outcomes
-        for name, figures in document(outcome.run, outcome.decisions)["policies"].items()
+        for name, of_policy in figures(outcome.run, outcome.resource.spec.price).items()
     ]
 
 

@@ -12,6 +12,7 @@ from forescale import words
 from forescale.canvas import DARK, LIGHT, png, svg
 from forescale.charts import end_s, panels, sheet
 from forescale.files import make_folder, write_whole
+from forescale.provenance import Provenance
 from forescale.summary import (
     CLAIRVOYANT,
     COLUMNS,
@@ -28,7 +29,7 @@ from scaling.decision import Action, Decision
 from sim.measures import Run
 
 MOST_ACTIONS = 1000
-"""Scaling actions that the page lists, chosen: more would make it slow to open, and `--json` has them all."""
+"""Scaling actions that the page lists, chosen: more would make it slow to open, and `-o json` has them all."""
 
 
 @dataclass(frozen=True)
@@ -39,17 +40,19 @@ class ReportPaths:
     html: Path
 
 
-def write_report(run: Run, decisions: Sequence[Decision], folder: Path) -> ReportPaths:
+def write_report(
+    run: Run, decisions: Sequence[Decision], folder: Path, origin: Provenance | None = None
+) -> ReportPaths:
     """Write report.png and report.html into a folder; both are drawn before either is written.
 
     Raises InputError if the folder cannot be made or written to.
     """
-    picture, page = png(sheet(run, decisions)), render_page(run, decisions).encode()
+    picture, page = png(sheet(run, decisions)), render_page(run, decisions, origin).encode()
     make_folder(folder)
     return ReportPaths(write_whole(folder / "report.png", picture), write_whole(folder / "report.html", page))
 
 
-def render_page(run: Run, decisions: Sequence[Decision]) -> str:
+def render_page(run: Run, decisions: Sequence[Decision], origin: Provenance | None = None) -> str:
     """The report as HTML that asks for nothing from outside: charts are inline SVG in the page's own colours."""
     environment = Environment(
         loader=PackageLoader("forescale"),
@@ -62,6 +65,7 @@ def render_page(run: Run, decisions: Sequence[Decision]) -> str:
         run=run,
         headline=headline(run),
         facts=_facts(run, decisions),
+        made_with=[] if origin is None else _made_with(origin),
         tiles=_tiles(rows(run)),
         figures=[(panel, Markup(svg(panel, end_s(run)))) for panel in panels(run, decisions)],
         columns=COLUMNS,
@@ -80,6 +84,18 @@ def _facts(run: Run, decisions: Sequence[Decision]) -> list[str]:
         f"objective {words.duration(run.objective_s)}",
         f"one replica serves {words.rate(run.capacity_rps)} requests/s",
     ]
+
+
+def _made_with(origin: Provenance) -> list[tuple[str, str]]:
+    """What makes the run repeatable, as pairs of a name and a text."""
+    pairs = (
+        ("forescale", origin.version),
+        ("command", origin.command),
+        ("seed", str(origin.seed)),
+        ("policy", origin.policy_name),
+        ("SHA-256 of its network", origin.policy_sha256),
+    )
+    return [(name, text) for name, text in pairs if text]
 
 
 def _tiles(table: Sequence[Row]) -> list[dict[str, str]]:

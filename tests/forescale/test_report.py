@@ -1,3 +1,4 @@
+import html
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -8,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from forescale.provenance import Provenance
 from forescale.report import MOST_ACTIONS, render_page, write_report
-from forescale.summary import cells, document, headline, rows, scaling_actions
+from forescale.summary import cells, figures, headline, rows, scaling_actions
 from scaling.decision import Action, Reason
 from scaling.errors import InputError
 from tests.forescale.builders import a_run, replica_hours
@@ -97,6 +99,31 @@ def test_the_page_counts_holds_by_reason(a_page):
     assert shown[shown.index("the replicas are within the band") + 1] == f"{within:,}"
 
 
+def test_the_page_says_what_it_was_made_with():
+    run, decisions = a_run(100)
+    command = "forescale dry-run --file '<a b>.yaml'"
+    page = render_page(run, decisions, Provenance("0.1.0", command, 7, "default", "83cf" * 16))
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page[page.index("<h2>Made with") :]))
+    assert text.strip().startswith(
+        f"Made with forescale 0.1.0 command {html.escape(command, quote=True)} seed 7 policy default"
+        f" SHA-256 of its network {'83cf' * 16}".replace("&#x27;", "&#39;")
+    )
+    assert "Made with" not in render_page(run, decisions)
+
+
+def test_a_narrow_page_labels_every_cell_of_its_tables(a_page):
+    """Below 640 px each row is a list of cells, and a cell without a label would be a bare figure."""
+    tables = re.findall(r'<table class="stacked">(.*?)</table>', a_page, flags=re.DOTALL)
+    assert len(tables) == 2
+    for table in tables:
+        headings = re.findall(r"<th scope=.col.[^>]*>(.*?)</th>", table)
+        for row in re.findall(r"<tr>(?!<th scope=.col)(.*?)</tr>", table, flags=re.DOTALL):
+            labels = re.findall(r'<td[^>]*data-label="(.*?)"', row)
+            assert labels == headings[-len(labels) :]
+            assert len(labels) == row.count("<td")
+    assert "@media (max-width: 640px)" in a_page
+
+
 def test_the_page_asks_for_nothing_from_outside(a_page):
     page = Page(a_page)
     assert not re.search(r"https?://", a_page)
@@ -161,10 +188,11 @@ def test_a_run_without_requests_decisions_or_finite_latency_still_gives_a_report
 
 
 def test_a_clairvoyant_that_runs_nothing_leaves_the_cost_undefined():
-    run, decisions = a_run(100)
+    run, _ = a_run(100)
     policies = tuple(replace(p, replicas=np.zeros(100)) if p.name == "clairvoyant" else p for p in run.policies)
     run = replace(run, policies=policies)
-    assert document(run, decisions)["policies"]["forescale"]["cost_ratio"] is None
+    ours = figures(run, price=30.0)["forescale"]
+    assert (ours["cost_ratio"], ours["j"], ours["j30"]) == (None, None, None)
     assert cells(rows(run)[0])[3] == "\N{EN DASH}"
 
 
