@@ -1,14 +1,16 @@
 """The programs of the tests' control plane: which there are, where each is found, and how what is missing is built.
 
 `python -m tests.cluster.build_controlplane` builds all that is missing, or those that are named. The versions are
-pinned in controlplane/*/go.mod; what is built lies in a cache folder outside the tree. With KUBEBUILDER_ASSETS set,
-etcd, kube-apiserver and kubectl come from that folder (the convention of envtest) and the rest from PATH where it is
-there.
+pinned in controlplane/*/go.mod. What is built lies in a cache outside the tree, each program under a hash of its pins
+and of how it is built, so that no other change makes it be built again. With KUBEBUILDER_ASSETS set, etcd,
+kube-apiserver and kubectl come from that folder (the convention of envtest) and the rest from PATH where it is there.
 
 Source: https://book.kubebuilder.io/reference/envtest (KUBEBUILDER_ASSETS)
 """
 
 import argparse
+import contextlib
+import fcntl
 import hashlib
 import os
 import re
@@ -17,10 +19,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 MODULES = Path(__file__).parent / "controlplane"
+ENVIRONMENT = {"CGO_ENABLED": "0", "GOWORK": "off"}
+"""Static programs that need no C compiler, whatever workspace the machine has set."""
 ASSETS = ("etcd", "kube-apiserver", "kubectl")
 
 
@@ -95,7 +100,7 @@ def find(name: str) -> Path | None:
         brought = shutil.which(name, path=assets if name in ASSETS else None)
         if brought is not None or name in ASSETS:
             return Path(brought) if brought else None
-    built = cache_folder() / name
+    built = built_path(next(program for program in PROGRAMS if program.name == name))
     return built if built.is_file() else None
 
 
@@ -119,41 +124,67 @@ def absent(names: tuple[str, ...]) -> str | None:
 
 
 def cache_folder() -> Path:
-    """The folder of what is built, by a hash of the pins and of how the build is asked for."""
-    digest = hashlib.sha256(repr(PROGRAMS).encode())
-    for file in sorted(MODULES.glob("*/go.*")):
-        digest.update(file.read_bytes())
+    """Where built programs are kept, each in a folder of its own."""
     caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return caches / "forescale" / f"controlplane-{digest.hexdigest()[:12]}"
+    return caches / "forescale" / "controlplane"
+
+
+def built_path(program: Program) -> Path:
+    """Where a program is once it is built: under a hash of its pins and of how it is built, and of nothing else."""
+    digest = hashlib.sha256(repr((ENVIRONMENT, build_arguments(program))).encode())
+    for file in ("go.mod", "go.sum"):
+        digest.update((program.pins / file).read_bytes())
+    return cache_folder() / f"{program.name}-{digest.hexdigest()[:12]}" / program.name
 
 
 def build(program: Program) -> bool:
-    """Build one program into the cache folder, whole or not at all, and say how long it took."""
-    version = pinned_version(program)
-    print(f"controlplane: building {program.name} {version} …", flush=True)
+    """Build one program into the cache, whole or not at all, and say how long it took.
+
+    Of several processes that want the same one, the first builds it and the others wait.
+    """
+    path = built_path(program)
+    with _alone_in(path.parent):
+        return path.is_file() or _built(program, path)
+
+
+def _built(program: Program, path: Path) -> bool:
+    print(f"controlplane: building {program.name} {pinned_version(program)} …", flush=True)
     began_s = time.monotonic()
-    folder = cache_folder()
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as half:
-        ended = subprocess.run(build_command(program, version, Path(half)), env=_go_environment(), check=False)
+    with tempfile.TemporaryDirectory(dir=path.parent) as half:
+        ended = subprocess.run(build_command(program, Path(half)), env=_go_environment(), check=False)
         if ended.returncode == 0:
-            (Path(half) / program.name).replace(folder / program.name)
+            (Path(half) / program.name).replace(path)
     took_s = time.monotonic() - began_s
     outcome = "built" if ended.returncode == 0 else "FAILED to build"
     print(f"controlplane: {outcome} {program.name} in {took_s:.0f} s", flush=True)
     return ended.returncode == 0
 
 
-def build_command(program: Program, version: str, output: Path) -> list[str]:
+@contextlib.contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Wait until no other process builds in a folder; the lock ends with the process that holds it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def build_command(program: Program, output: Path) -> list[str]:
     """The `go build` for a program; its file in the output folder has the program's name."""
+    go = shutil.which("go", path=_go_environment()["PATH"]) or "go"
+    flags, package = build_arguments(program)
+    return [go, "build", "-C", str(program.pins), *flags, "-o", str(output / program.name), package]
+
+
+def build_arguments(program: Program) -> tuple[list[str], str]:
+    """The flags of `go build`, and the package."""
+    version = pinned_version(program)
     major, minor = version.removeprefix("v").split(".")[:2]
     stated = [f"-X {entry.format(version=version, major=major, minor=minor)}" for entry in program.variables]
     flags = ["-trimpath", "-ldflags", " ".join(["-s -w", *stated])]
-    package = program.module + program.command
     if program.tags:
         flags += ["-tags", program.tags]
-    go = shutil.which("go", path=_go_environment()["PATH"]) or "go"
-    return [go, "build", "-C", str(program.pins), *flags, "-o", str(output / program.name), package]
+    return flags, program.module + program.command
 
 
 def pinned_version(program: Program) -> str:
@@ -165,9 +196,9 @@ def pinned_version(program: Program) -> str:
 
 
 def _go_environment() -> dict[str, str]:
-    """Static programs that need no C compiler, whatever workspace the machine has set; its Go, or else our own."""
+    """The machine's Go, or else our own, in the environment of the build."""
     path = os.pathsep.join([os.environ.get("PATH", os.defpath), str(Path(sys.executable).parent)])
-    return os.environ | {"CGO_ENABLED": "0", "GOWORK": "off", "PATH": path}
+    return os.environ | ENVIRONMENT | {"PATH": path}
 
 
 def _listed(programs: list[Program]) -> str:
