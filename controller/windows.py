@@ -13,9 +13,7 @@ from datetime import datetime
 from functools import lru_cache
 from weakref import WeakKeyDictionary
 
-from cronsim import CronSim
-
-from controller.crd.freeze_window import FreezeWindow, zone_of
+from controller.crd.freeze_window import FreezeWindow, Starts, zone_of
 from controller.crd.resource import PolicyResource
 from scaling.decision import Reason
 from scaling.spec import ScalingSpec
@@ -106,4 +104,4 @@ def _next_start_s(schedule: str, zone_name: str, minute: int) -> float:
 
 
 def _starts(schedule: str, begin: datetime, *, reverse: bool) -> Iterator[datetime]:
-    yield from CronSim(schedule, begin, reverse)
+    yield from Starts(schedule, begin, reverse)

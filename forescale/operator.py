@@ -8,10 +8,12 @@ import typer
 from forescale.common import Common
 from forescale.logs import LogFormat, start_logging, usual_format
 from scaling.errors import InputError
+from scaling.limits import shown
 
 if TYPE_CHECKING:
     from controller.cluster.workloads import ReadOnlyWorkloads
     from controller.operator.operator import Rehearsal
+    from controller.operator.query_rules import QueryLanguage
     from controller.ports import Metrics
     from controller.prometheus.access import BasicAuth
 
@@ -66,6 +68,13 @@ def operator(
             "--allow-plain-http-credentials", help="Send tokens and passwords over plain http to other machines, too."
         ),
     ] = False,
+    query_language: Annotated[
+        str, typer.Option(metavar="promql|metricsql", help="What queries are checked as before they are asked.")
+    ] = "promql",
+    enforce_namespace_label: Annotated[
+        str | None,
+        typer.Option(metavar="LABEL", help="Let queries read only series with this label of the policy's namespace."),
+    ] = None,
     prometheus_ca_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Certificates to trust (PEM).")
     ] = None,
@@ -119,6 +128,8 @@ def operator(
         requests_per_s=requests_per_second,
         burst=burst,
         allow_plain_http_credentials=allow_plain_http_credentials,
+        query_language=_language(query_language),
+        namespace_label=enforce_namespace_label,
     )
     start_logging(log_level or _usual_level(common), log_format or usual_format())
     serve(settings, _twins if dry_run else None)
@@ -131,6 +142,14 @@ def _twins(metrics: "Metrics", reading: "ReadOnlyWorkloads") -> "Rehearsal":
 
     twins = Twins(reading.scale)
     return Rehearsal(twin_ports(metrics, twins), lambda target: twins.forget(target.name), twins.would_be)
+
+
+def _language(word: str) -> "QueryLanguage":
+    from controller.operator.query_rules import QueryLanguage
+
+    if word not in list(QueryLanguage):
+        raise InputError(f"--query-language: {shown(word)} is not {' or '.join(QueryLanguage)}")
+    return QueryLanguage(word)
 
 
 def _basic_auth(username: str | None, password_file: Path | None) -> "BasicAuth | None":

@@ -4,7 +4,7 @@ Owns the value and the form of a schedule and a time zone. When a window is open
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, date, datetime, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -18,6 +18,10 @@ MOST_WINDOWS = 20
 
 SCHEDULE_CHARACTERS = 128
 ZONE_CHARACTERS = 64
+MOST_STEPS = 600
+"""Days and hours that are looked at for the next start. Chosen: 29 February takes 230, a Friday the 13th up to 430; all
+windows of a policy then take some ten milliseconds."""
+
 WINDOW_DURATION = Limit("spec.guardrails.freezeWindows[].duration", 60, 7 * 86_400)
 """Seconds. Chosen: cron knows nothing shorter than a minute, and windows that begin every day make up a month."""
 
@@ -51,14 +55,42 @@ SCHEDULE = f"({CRON_WORD} +){{4}}{CRON_WORD}"
 ZONE = r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}"
 
 
+class Starts(CronSim):
+    """Iterates over the starts of a schedule, and ends where the next one takes too many steps to find."""
+
+    def __init__(self, schedule: str, begin: datetime, reverse: bool = False) -> None:
+        self._steps_left = MOST_STEPS
+        super().__init__(schedule, begin, reverse)
+
+    def __next__(self) -> datetime:
+        self._steps_left = MOST_STEPS
+        return super().__next__()
+
+    def match_day(self, d: date) -> bool:
+        """Look at one day."""
+        self._step()
+        return super().match_day(d)
+
+    def tick(self, seconds: int = 1) -> None:
+        """Go on within a day."""
+        self._step()
+        super().tick(seconds)
+
+    def _step(self) -> None:
+        self._steps_left -= 1
+        if self._steps_left < 0:
+            raise StopIteration
+
+
+@lru_cache(maxsize=1024)
 def check_schedule(schedule: str) -> None:
     """Refuse, with a ValueError that says why, what has the form of a schedule and is none."""
     try:
-        next(CronSim(schedule, datetime(2024, 1, 1, tzinfo=UTC)))
+        next(Starts(schedule, datetime(2024, 1, 1, tzinfo=UTC)))
     except CronSimError as error:
         raise ValueError(f"is not a cron schedule: {str(error).lower()}") from error
     except StopIteration:
-        raise ValueError("is a cron schedule that never comes") from None
+        raise ValueError("is a cron schedule that never comes, or hardly ever") from None
 
 
 @lru_cache(maxsize=1024)

@@ -20,6 +20,8 @@ from scaling.errors import InputError
 from scaling.limits import shown
 from scaling.spec import ScalingSpec
 
+PRESET_PATH = "spec.demand.preset"
+
 
 @dataclass(frozen=True)
 class Queries:
@@ -33,6 +35,12 @@ class Queries:
 
     healthy: tuple[str, ...] = ()
     """What must answer a number other than 0 before a replica is removed."""
+
+    demand_path: str = "spec.demand.query"
+    """The field that the demand's query is from."""
+
+    bad_path: str = "spec.service.badRatioQuery"
+    """The field that the query for bad requests is from."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +96,11 @@ def _with_queries_of(preset: Preset, policy: PolicyResource) -> PolicyResource:
         raise InputError("spec.demand: give one of query, preset, not query and preset")
     api_group = policy.target.api_version.rpartition("/")[0]
     subject = Subject(policy.namespace, api_group, policy.target.kind, policy.target.name)
-    bad_ratio = policy.queries.bad_ratio or bad_ratio_query(preset, subject, policy.spec.objective_s)
-    return replace(policy, queries=replace(policy.queries, demand=demand_query(preset, subject), bad_ratio=bad_ratio))
+    queries = replace(policy.queries, demand=demand_query(preset, subject), demand_path=PRESET_PATH)
+    if queries.bad_ratio is None:
+        bad_ratio = bad_ratio_query(preset, subject, policy.spec.objective_s)
+        queries = replace(queries, bad_ratio=bad_ratio, bad_path=f"{PRESET_PATH} (bad requests)")
+    return replace(policy, queries=queries)
 
 
 def _check_windows(policy: PolicyResource) -> None:

@@ -30,11 +30,13 @@ from controller.operator.pages import pages
 from controller.operator.policies import Care, Policies
 from controller.operator.policy_book import PolicyBook
 from controller.operator.process import set_up
+from controller.operator.query_rules import QueryRules
 from controller.operator.report import Reports
 from controller.operator.restart import recall
 from controller.operator.resync import Kept, Resync
 from controller.operator.settings import OperatorSettings
 from controller.operator.told import Note, Told
+from controller.operator.turns import Turns
 from controller.operator.watch import Watch, Watched
 from controller.ports import Metrics, Ports, Target, WouldBe
 from controller.prometheus.http import PrometheusHttp
@@ -107,7 +109,8 @@ class Operator:
         denied = frozenset(settings.denied_namespaces).difference(settings.namespaces)
         off_limits = OffLimits(denied, own_pod(), settings.allowed_kinds)
         ceilings = Ceilings(settings.max_replicas, settings.max_policies_per_namespace)
-        self.policies = Policies(self.clock.now_s, off_limits, ceilings)
+        rules = QueryRules(settings.query_language, settings.namespace_label)
+        self.policies = Policies(self.clock.now_s, off_limits, ceilings, rules)
         self.rivals, self.watched, self.book = Rivals(), WatchedWorkloads(), PolicyBook()
         self._build_ports(rehearse)
         self.workloads.on_backoff = self.exporter.backed_off
@@ -245,7 +248,7 @@ class Operator:
                 self.policies.keep,
                 on_untold=self._watch_again,
                 are_all=True,
-                told=Told(self._note_policy),
+                told=Told(Turns(self._note_policy)),
             ),
             workloads("Deployment", "deployments"),
             workloads("StatefulSet", "statefulsets"),

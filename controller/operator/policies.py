@@ -13,6 +13,7 @@ from controller.crd.resource import PolicyResource, parse_policy
 from controller.crd.status import fitting
 from controller.operator.ceilings import Age, Ceilings, Queue
 from controller.operator.off_limits import OffLimits
+from controller.operator.query_rules import QueryRules
 from controller.ports import Target
 from controller.shared_texts import SharedTexts
 from scaling.errors import InputError
@@ -21,6 +22,7 @@ log = logging.getLogger(__name__)
 
 NOTHING = OffLimits()
 NO_CEILINGS = Ceilings()
+ANY_PROMQL = QueryRules()
 
 
 @dataclass
@@ -78,9 +80,13 @@ class Policies:
     """
 
     def __init__(
-        self, now_s: Callable[[], float], off_limits: OffLimits = NOTHING, ceilings: Ceilings = NO_CEILINGS
+        self,
+        now_s: Callable[[], float],
+        off_limits: OffLimits = NOTHING,
+        ceilings: Ceilings = NO_CEILINGS,
+        rules: QueryRules = ANY_PROMQL,
     ) -> None:
-        self._now_s, self._off_limits, self._ceilings = now_s, off_limits, ceilings
+        self._now_s, self._off_limits, self._ceilings, self._rules = now_s, off_limits, ceilings, rules
         self._queue = Queue(ceilings.policies)
         self._cares: dict[str, Care] = {}
         self._uids: dict[tuple[str, str], str] = {}
@@ -169,7 +175,7 @@ class Policies:
         try:
             resource = parse_policy({key: value for key, value in body.items() if key != "status"})
             self._off_limits.check(resource)
-            care.resource, care.notice = self._ceilings.lowered(resource)
+            care.resource, care.notice = self._ceilings.lowered(self._rules.applied(resource))
         except InputError as error:
             care.problem = str(error)
         self._settle(care)

@@ -4,11 +4,13 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from controller.operator.query_rules import QueryLanguage
 from controller.prometheus.access import PrometheusSettings
 from scaling.errors import InputError
 from scaling.limits import Limit, check_limits, shown
 from scaling.spec import MOST_REPLICAS
 
+LABEL = re.compile(r"(?!__name__)[a-zA-Z_][a-zA-Z0-9_]{0,127}", re.ASCII)
 NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 GROUP_KIND = re.compile(r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Z][A-Za-z0-9]{0,62}")
@@ -63,7 +65,15 @@ class OperatorSettings:
     allow_plain_http_credentials: bool = False
     """Whether tokens and passwords may go over plain http to another machine. Default: that is refused."""
 
+    query_language: QueryLanguage = QueryLanguage.PROMQL
+    """What queries are checked as before they are asked. Default: what every server understands."""
+
+    namespace_label: str | None = None
+    """Label that every selector of a query must match with the policy's namespace. Default: queries read all series."""
+
     def __post_init__(self) -> None:
+        if self.namespace_label is not None and not LABEL.fullmatch(self.namespace_label):
+            raise InputError(f"--enforce-namespace-label: {shown(self.namespace_label)} is not a label of series")
         check_limits(self, SETTINGS_LIMITS)
         for option, name in (
             ("--lease-namespace", self.lease_namespace),

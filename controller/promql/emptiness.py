@@ -6,7 +6,7 @@ each new form one that may answer without samples, until it is listed here.
 
 import promql_parser
 
-from controller.promql.grammar import as_known, parsed
+from controller.promql.grammar import as_known, parsed, parts_of
 from controller.promql.structure import unreadable
 from controller.promql.syntax import PROMETHEUS_3, tokens_of
 
@@ -33,7 +33,7 @@ def ends_with_its_samples(query: str) -> bool:
     if unreadable(query) is not None or any(token.text.lower() in PROMETHEUS_3 for token in tokens_of(query)):
         return False
     tree = parsed(as_known(query))
-    return not isinstance(tree, str) and promql_parser.walk(tree, _is_known)
+    return not isinstance(tree, str) and all(map(_is_known, parts_of(tree)))
 
 
 def _is_known(part: promql_parser.Expr) -> bool:

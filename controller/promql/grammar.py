@@ -43,6 +43,19 @@ def parsed(query: str) -> promql_parser.Expr | str:
         return str(error)
 
 
+def parts_of(tree: promql_parser.Expr) -> list[promql_parser.Expr]:
+    """Return every expression of a tree, each before those within it, in the order of the text.
+
+    `promql_parser.walk` would copy what is within an expression once more at each level.
+    """
+    found, waiting = [], [tree]
+    while waiting:
+        part = waiting.pop()
+        found.append(part)
+        waiting += reversed(_within(part))
+    return found
+
+
 def as_known(query: str) -> str:
     """The query with what the parser does not know, or only slowly, in other words of the same type."""
     tokens = tokens_of(query)[1:-1]
@@ -60,10 +73,41 @@ def as_known(query: str) -> str:
     return "".join(parts) + query[end:]
 
 
+def without_patterns(query: str) -> str:
+    """The query with all regular expressions and raw strings in other words, and nothing else."""
+    parts, end = [], 0
+    for token in tokens_of(query)[2:-2]:
+        if token.kind in ("matchers", "string"):
+            text = _braces_without_patterns(token.text) if token.kind == "matchers" else in_quotes(token.text)
+            parts += [query[end : token.start], text]
+            end = token.end
+    return "".join(parts) + query[end:]
+
+
+def in_quotes(string: str) -> str:
+    """A string without backticks, in which the parser takes a backslash for the beginning of an escape."""
+    return quoted(string[1:-1]) if string[0] == "`" else string
+
+
 def shown_words(text: str) -> str:
     """The parser's words on one printable line."""
     line = " ".join(text.split())[:MESSAGE_CHARACTERS]
     return line if line.isprintable() else shown(line)
+
+
+def _within(part: promql_parser.Expr) -> list[promql_parser.Expr]:
+    match part:
+        case promql_parser.BinaryExpr():
+            return [part.lhs, part.rhs]
+        case promql_parser.AggregateExpr():
+            return [part.expr] if part.param is None else [part.param, part.expr]
+        case promql_parser.Call():
+            return list(part.args)
+        case promql_parser.ParenExpr() | promql_parser.UnaryExpr() | promql_parser.SubqueryExpr():
+            return [part.expr]
+        case promql_parser.MatrixSelector():
+            return [part.vector_selector]
+    return []
 
 
 DURATION_EXPRESSION = re.compile(r"[\s0-9a-z_.+*/%^(),-]*+", re.ASCII)
@@ -73,11 +117,11 @@ OLD_NAMES = {"holt_winters": "double_exponential_smoothing"}
 def _known(before: Token, token: Token, after: Token) -> str:
     word = token.text.lower()
     if token.kind == "matchers":
-        return _without_patterns(token.text)
+        return _braces_without_patterns(token.text)
     if token.kind in ("range", "subquery"):
         return _plain_range(token)
     if token.kind == "string":
-        return _in_quotes(token.text)
+        return in_quotes(token.text)
     if token.kind != "word":
         return token.text
     if word in PROMETHEUS_3:
@@ -99,23 +143,18 @@ def _end_of_expression(tokens: Sequence[Token], place: int) -> int:
     return 0
 
 
-def _without_patterns(braces: str) -> str:
+def _braces_without_patterns(braces: str) -> str:
     """The matchers with a pattern that is read at once in place of each; one that matches nothing stays so."""
     parts, before = [], ""
     for match in WITHIN_BRACES.finditer(braces):
         text = match.group()
         if match.lastgroup == "string":
             operator, before = before[-2:], ""
-            parts.append({"=~": '"x"', "!~": '""'}.get(operator) or _in_quotes(text))
+            parts.append({"=~": '"x"', "!~": '""'}.get(operator) or in_quotes(text))
         else:
             before += "" if text.startswith("#") else text.rstrip()
             parts.append(text)
     return "".join(parts)
-
-
-def _in_quotes(string: str) -> str:
-    """A string without backticks, in which the parser takes a backslash for the beginning of an escape."""
-    return quoted(string[1:-1]) if string[0] == "`" else string
 
 
 def _plain_range(token: Token) -> str:

@@ -96,7 +96,7 @@ def matchers_of(text: str) -> list[Matcher] | None:
 
 
 def _matcher(label: str, operator: str, string: str) -> Matcher:
-    written, value = label + operator + string, _value(string)
+    written, value = label + operator + string, value_of(string)
     if value is None or label in NOT_SHARED or label.startswith(OWN_LABEL):
         return Matcher(label, written)
     if operator == "=":
@@ -107,8 +107,8 @@ def _matcher(label: str, operator: str, string: str) -> Matcher:
     return Matcher(label, written, Finder(label, ENDINGS.share(divided[2])), divided[1].replace(r"\.", "."))
 
 
-def _value(string: str) -> str | None:
-    """What a string says; None when it is empty, which matches what has no such label, or is written in a rare way."""
+def value_of(string: str) -> str | None:
+    """What a PromQL string says; None when it is empty, which matches what lacks the label, or is in a rare form."""
     quote, inside = string[0], string[1:-1]
     if quote == "`" or "\\" not in inside:
         return None if not inside or (quote != "`" and "\n" in inside) else inside

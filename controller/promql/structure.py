@@ -4,7 +4,7 @@ Pure. The bounds hold for PromQL and MetricsQL alike, before anything else reads
 few milliseconds, whatever the text says. The event loop of the operator waits meanwhile.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from controller.promql.syntax import Token, strings_within, tokens_of
 from scaling.limits import shown
@@ -21,9 +21,9 @@ MOST_NESTED = 50
 MOST_MATCHERS = 200
 """Strings within braces. Chosen: ten for each of 20 selectors."""
 
-MOST = (MOST_TOKENS, MOST_OPERATORS, MOST_MATCHERS)
-MOST_TOGETHER = 2
-"""Times as much all queries of a policy may have together, which are read at once (chosen)."""
+MOST = {"names, numbers and signs": MOST_TOKENS, "operators": MOST_OPERATORS, "label matchers": MOST_MATCHERS}
+MOST_TOGETHER = {"names, numbers and signs": 1200, "operators": 200, "label matchers": 300, "characters": 16_384}
+"""What all queries of a policy, up to 12, may have together, as they are read at once (chosen)."""
 
 CLOSING = {")": "(", "}": "{", "]": "["}
 OPERATOR_SIGNS = frozenset("+-*/%^<>=!@~")
@@ -35,12 +35,13 @@ def unreadable(query: str) -> str | None:
     tokens = tokens_of(query)[2:-2]
     if not tokens:
         return "holds no query" + (", but a comment; in a folded block (>) it has no end" if "#" in query else "")
-    return _open(query, tokens) or _too_large(tokens)
+    return _open(query, tokens) or _too_large(_size(tokens), MOST)
 
 
-def unreadable_together(queries: Iterable[str]) -> str | None:
+def unreadable_together(queries: Sequence[str]) -> str | None:
     """Say why queries, of which each can be read, are too large to be read at once; None if they are not."""
-    return _too_large((token for query in queries for token in tokens_of(query)[2:-2]), MOST_TOGETHER)
+    size = _size([token for query in queries for token in tokens_of(query)[2:-2]])
+    return _too_large({**size, "characters": sum(map(len, queries))}, MOST_TOGETHER)
 
 
 def _open(query: str, tokens: Iterable[Token]) -> str | None:
@@ -70,20 +71,16 @@ def _place(query: str, token: Token) -> str:
     return f"line {line}, character {column}" if "\n" in query else f"character {column}"
 
 
-def _too_large(tokens: Iterable[Token], times: int = 1) -> str | None:
-    for what, count, most in zip(
-        ("names, numbers and signs", "operators", "label matchers"), _size(tokens), MOST, strict=True
-    ):
-        if count > most * times:
-            return f"{count} {what}, limit {most * times}: record a part of it as a series"
+def _too_large(size: Mapping[str, int], limits: Mapping[str, int]) -> str | None:
+    for what, count in size.items():
+        if count > limits[what]:
+            return f"{count} {what}, limit {limits[what]}: record a part of it as a series"
     return None
 
 
-def _size(tokens: Iterable[Token]) -> tuple[int, int, int]:
-    """How many tokens, operators and matchers there are."""
-    found = list(tokens)
-    matchers = sum(strings_within(token.text) for token in found if token.kind == "matchers")
-    return len(found), sum(map(_operates, found)), matchers
+def _size(tokens: Sequence[Token]) -> dict[str, int]:
+    matchers = sum(strings_within(token.text) for token in tokens if token.kind == "matchers")
+    return dict(zip(MOST, (len(tokens), sum(map(_operates, tokens)), matchers), strict=True))
 
 
 def _operates(token: Token) -> bool:

@@ -10,7 +10,7 @@ import pytest
 from cronsim import CronSim
 
 from controller import windows
-from controller.crd.freeze_window import zone_of
+from controller.crd.freeze_window import Starts, zone_of
 from controller.crd.resource import parse_policy
 from controller.windows import wishes_at
 from scaling.decision import Reason
@@ -222,12 +222,12 @@ def test_nothing_is_worked_out_again_before_it_can_change(monkeypatch):
 def test_policies_with_the_same_schedule_share_what_was_found(monkeypatch):
     asked = []
 
-    class Counted(CronSim):
+    class Counted(Starts):
         def __init__(self, *arguments):
             asked.append(arguments)
             super().__init__(*arguments)
 
-    monkeypatch.setattr(windows, "CronSim", Counted)
+    monkeypatch.setattr(windows, "Starts", Counted)
     for index in range(50):
         wishes_at(a_resource(a_window("7 3 * * *"), name=f"web-{index}"), at("2026-11-23T08:30"))
     assert len(asked) == 2  # backwards and forwards

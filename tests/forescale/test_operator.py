@@ -56,6 +56,10 @@ def test_options_arrive(served, tmp_path):
         "--requests-per-second",
         "50",
         "--allow-plain-http-credentials",
+        "--query-language",
+        "metricsql",
+        "--enforce-namespace-label",
+        "namespace",
         "--prometheus-tenant",
         "shop",
     ]
@@ -69,6 +73,7 @@ def test_options_arrive(served, tmp_path):
     assert settings.prometheus.basic_auth.password_file == password
     assert (settings.prometheus.headers, settings.prometheus.tenant) == ({"X-A": "b"}, "shop")
     assert settings.allow_plain_http_credentials
+    assert (settings.query_language, settings.namespace_label) == ("metricsql", "namespace")
     assert rehearse is not None
 
 
@@ -81,6 +86,9 @@ def test_options_arrive(served, tmp_path):
         ([*URL, "--max-replicas", "0"], "--max-replicas: 0 is outside 1..150000"),
         ([*URL, "--max-policies-per-namespace", "0"], "--max-policies-per-namespace: 0 is outside 1..1000000"),
         ([*URL, "--allowed-kind", "apps/v1/Deployment"], '--allowed-kind: "apps/v1/Deployment" is not GROUP/KIND'),
+        ([*URL, "--query-language", "sql"], '--query-language: "sql" is not promql or metricsql'),
+        ([*URL, "--enforce-namespace-label", "a-b"], '--enforce-namespace-label: "a-b" is not a label of series'),
+        ([*URL, "--enforce-namespace-label", "__name__"], '"__name__" is not a label of series'),
         ([*URL, "--port", "70000"], "--port: 70000 is outside 0..65535"),
         ([*URL, "--prometheus-username", "me"], "go together; only one is given"),
         ([*URL, "--prometheus-header", "secret-without-colon"], "give 'NAME: VALUE', with a colon"),

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.promql.grammar import as_known, refusal
+from controller.promql.grammar import as_known, parts_of, refusal
 from controller.promql.structure import MOST_MATCHERS, MOST_NESTED, MOST_OPERATORS
 from controller.promql.syntax import places, selectors
 
@@ -126,6 +126,9 @@ def test_our_reader_finds_the_selectors_that_the_grammar_finds(query):
     promql_parser.walk(
         tree, lambda part: found.append(part) if isinstance(part, promql_parser.VectorSelector) else None
     )
+    assert list(map(str, found)) == [
+        str(one) for one in parts_of(tree) if isinstance(one, promql_parser.VectorSelector)
+    ]
     ours = places(query)
     assert [str(promql_parser.parse(as_known(query[one.start : one.end]))) for one in ours] == [
         str(one).partition(" offset ")[0] for one in found

@@ -1,0 +1,40 @@
+import asyncio
+import logging
+
+from controller.operator.turns import Turns
+
+
+def test_events_are_taken_in_their_order_one_in_a_turn():
+    async def run():
+        taken: list[str] = []
+        turns = Turns(lambda event, body: taken.append(str(event)))
+        for event in "abc":
+            turns(event, {})
+        seen = []
+        for _ in range(4):
+            seen.append("".join(taken))
+            await asyncio.sleep(0)
+        turns("d", {})
+        await asyncio.sleep(0)
+        return [*seen, "".join(taken)]
+
+    assert asyncio.run(run()) == ["", "a", "ab", "abc", "abcd"]
+
+
+def test_an_event_that_fails_does_not_hold_up_the_next(caplog):
+    taken = []
+
+    def take(event, body):
+        taken.append(event)
+        if event == "a":
+            raise KeyError("metadata")
+
+    async def run():
+        turns = Turns(take)
+        for event in "abc":
+            turns(event, {})
+        await asyncio.sleep(0.01)
+
+    with caplog.at_level(logging.CRITICAL, "asyncio"):
+        asyncio.run(run())
+    assert taken == ["a", "b", "c"]
