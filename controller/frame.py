@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from scaling.decision import Decision
 
+NOT_YET = "none yet"
+"""Name of the policy of what is shown before the first decision."""
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -14,8 +17,14 @@ class Frame:
     decision: Decision
     ready: int
     latency_p95_s: float
+    bad_ratio: float  # share of requests over the objective or dropped in the last minute, as a query would see it
     bad_ratio_last_hour: float
     hpa_replicas: int  # what an HPA of its own runs at this step, beside ours
     replica_hours: float  # paid for up to and with this step
     hpa_replica_hours: float
     clairvoyant_replica_hours: float
+
+    @property
+    def has_decided(self) -> bool:
+        """False before the first decision is due: `decision` then only says what runs."""
+        return self.decision.policy_name != NOT_YET

@@ -8,6 +8,7 @@ import typer
 from forescale.common import Common
 from forescale.output import JSON_ALIAS, OUTPUT, OutputFormat, chosen
 
+LOOPBACK = "127.0.0.1"
 DEFAULT_REPORT = Path("forescale-report")
 MEAN_HELP = (
     "Scale the load to this mean, in the unit of the policy's query. "
@@ -62,6 +63,9 @@ def dry_run(
     metrics_port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="Serve Prometheus metrics on this port during the run.")
     ] = None,
+    metrics_host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Address that --metrics-port listens on; 0.0.0.0 is all.")
+    ] = LOOPBACK,
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> None:
     """Run ScalingPolicies against a simulated cluster and show what an HPA would have done with the same load."""
@@ -72,7 +76,9 @@ def dry_run(
     request = LoadRequest(trace, column, generate, hours, mean_rps, history_hours, seed)
     folder = None if no_report else report_folder(report)
     form, command = chosen(output, as_json), command_line(context)
-    rehearse(Rehearsal(file or [], request, policy, speed, folder, form, common.quiet, metrics_port, command))
+    rehearse(
+        Rehearsal(file or [], request, policy, speed, folder, form, common.quiet, metrics_port, metrics_host, command)
+    )
 
 
 def report_folder(wanted: Path | None) -> Path | None:

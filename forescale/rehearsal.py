@@ -18,6 +18,7 @@ from controller.crd.resource import PolicyResource, load_policies
 from controller.dryrun.rehearsal import Load, run_policy
 from controller.frame import Frame
 from controller.policy_choice import policy_in, policy_named
+from forescale.dry_run_command import LOOPBACK
 from forescale.exporter import Exporter
 from forescale.files import make_folder
 from forescale.live import LiveTable, summary_table
@@ -48,6 +49,7 @@ class Rehearsal:
     output: OutputFormat = OutputFormat.TEXT
     quiet: bool = False  # show nothing while it runs
     metrics_port: int | None = None  # None: no metrics
+    metrics_host: str = LOOPBACK
     command: str = ""  # for the report and the document
 
 
@@ -85,7 +87,8 @@ def rehearse(rehearsal: Rehearsal) -> None:
     silent = rehearsal.quiet and rehearsal.output is not OutputFormat.TEXT
     progress, console = _console(rehearsal.output, rehearsal.quiet), _console(rehearsal.output, silent)
     with ExitStack() as stack:
-        exporter = None if rehearsal.metrics_port is None else stack.enter_context(Exporter(rehearsal.metrics_port))
+        port, host = rehearsal.metrics_port, rehearsal.metrics_host
+        exporter = None if port is None else stack.enter_context(Exporter(port, host))
         stage = _Stage(rehearsal, policy, progress, pace, exporter, len(resources))
         outcomes = [_drive(*pair, stage) for pair in zip(resources, loads, strict=True)]
     for outcome in outcomes:
@@ -134,6 +137,7 @@ class _Stage:
 
 def _drive(resource: PolicyResource, load: Load, stage: _Stage) -> Outcome:
     name, request = _full_name(resource), stage.rehearsal.load
+    policy = stage.policy or policy_named(resource.spec.policy_name)
     title, objective_s = f"{name}, {request.label}", resource.spec.objective_s
     with LiveTable(title, len(load.demand), load.step_s, objective_s, stage.console, runs=stage.workloads) as live:
 
@@ -141,10 +145,9 @@ def _drive(resource: PolicyResource, load: Load, stage: _Stage) -> Outcome:
             stage.pace.wait(frame.time_s)
             live.update(frame)
             if stage.exporter is not None:
-                stage.exporter.update(resource.namespace, resource.name, frame)
+                stage.exporter.update(resource, policy, frame)
 
         stage.pace.start()
-        policy = stage.policy or policy_named(resource.spec.policy_name)
         run, decisions = run_policy(resource, load, request.seed, on_frame, policy)
     origin = provenance(policy, stage.rehearsal.command, request.seed)
     return Outcome(resource, replace(run, title=title), decisions, origin)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from controller.crd.resource import PolicyResource
 from controller.dryrun.simulated import SimulatedWorkload, TwinHpa, params_for
-from controller.frame import Frame
+from controller.frame import NOT_YET, Frame
 from controller.policy_choice import policy_named
 from controller.ports import Ports, Target
 from controller.reconcile import reconcile
@@ -146,6 +146,7 @@ class _Rehearsal:
             decision=self.decisions[-1] if self.decisions else _first_decision(self.ours.wanted),
             ready=int(ours.ready[-1]),
             latency_p95_s=ours.latency_p95_s[-1],
+            bad_ratio=float(self.ours.cluster["metric_bad_ratio"]),
             bad_ratio_last_hour=sum(ours.late[-hour:]) / arrived if arrived > 0 else 0.0,
             hpa_replicas=int(hpa.replicas[-1]),
             replica_hours=ours.paid * self.step_s / 3600,
@@ -178,4 +179,4 @@ def _is_due(now_s: float, step_s: float, interval_s: float) -> bool:
 
 def _first_decision(replicas: int) -> Decision:
     """What is shown before the first decision is due."""
-    return Decision(0.0, None, replicas, replicas, None, replicas, replicas, (Reason.JUST_STARTED,), "none yet")
+    return Decision(0.0, None, replicas, replicas, None, replicas, replicas, (Reason.JUST_STARTED,), NOT_YET)

@@ -41,6 +41,7 @@ def frames(run: Run, decisions: list[Decision]) -> list[Frame]:
             decision=decision,
             ready=int(ours.ready[k]),
             latency_p95_s=float(ours.latency_p95_s[k]),
+            bad_ratio=_last_hour(ours, k, max(1, round(60 / run.step_s))),
             bad_ratio_last_hour=_last_hour(ours, k, hour),
             hpa_replicas=int(hpa.replicas[k]),
             replica_hours=float(hours["forescale"][k]),

@@ -9,8 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from prometheus_client import generate_latest, start_http_server
+from prometheus_client.parser import text_string_to_metric_families
 
+from controller.crd.resource import load_policies
+from controller.policy_choice import policy_named
+from controller.policy_metrics import GAUGES, TWIN_GAUGES
 from forescale import cli
+from forescale.exporter import Exporter
 from scaling.decision import Action, Reason
 from scaling.errors import InputError
 from sim.demand import SCENARIOS
@@ -248,19 +254,66 @@ def test_metrics_are_served_while_the_run_lasts(dry_run):
 
     dry_run.while_running = scrape
     assert cli.run(["dry-run", "--hours", "1", "--no-report", "--metrics-port", str(port)]) == 0
-    _, decisions = a_run(240)
+    run, decisions = a_run(240)
     shown = dict(re.findall(r"^(forescale_\S+) (\S+)$", pages[0], flags=re.MULTILINE))
-    workload = 'name="web",namespace="shop"'
-    assert float(shown[f"forescale_desired_replicas{{{workload}}}"]) == decisions[-1].final_replicas
-    holds = sum(decision.action is Action.HOLD for decision in decisions)
-    assert float(shown[f'forescale_decisions_total{{action="Hold",{workload}}}']) == holds
+    workload = '{namespace="shop",policy="web"}'
+    assert float(shown[f"forescale_policy_desired_replicas{workload}"]) == decisions[-1].final_replicas
+    holds = [decision.reasons[-1] for decision in decisions if decision.action is Action.HOLD]
+    within = f'forescale_decisions_total{{action="Hold",reason="{Reason.WITHIN_BAND.value}"}}'
+    assert float(shown[within]) == holds.count(Reason.WITHIN_BAND)
+    hours = float(shown['forescale_dry_run_replica_hours{autoscaler="hpa",namespace="shop",policy="web"}'])
+    assert hours == pytest.approx(replica_hours(run, "hpa"))
     with pytest.raises(OSError, match="refused"):
         scrape()
 
 
+def test_metrics_are_served_to_this_machine_alone_unless_asked(dry_run, monkeypatch):
+    hosts = []
+
+    def start(port, addr, registry):
+        hosts.append(addr)
+        return start_http_server(port, "127.0.0.1", registry)
+
+    monkeypatch.setattr("forescale.exporter.start_http_server", start)
+    arguments = ["dry-run", "--hours", "1", "--no-report", "--metrics-port", str(a_free_port())]
+    assert cli.run(arguments) == 0
+    assert cli.run([*arguments, "--metrics-host", "0.0.0.0"]) == 0
+    assert hosts == ["127.0.0.1", "0.0.0.0"]
+
+
+def test_a_host_that_is_none_is_refused(dry_run, capsys):
+    assert cli.run(["dry-run", "--no-report", "--metrics-port", "9", "--metrics-host", "300.1.1.1"]) == 2
+    assert "300.1.1.1:9 cannot be listened on" in error_line(capsys)
+
+
+def test_one_dashboard_fits_operator_and_dry_run(dry_run):
+    """Every series of a policy that the operator exports is there, under the same labels."""
+    (resource,) = load_policies(ROOT / "deploy" / "examples" / "web.yaml")
+    exporter = Exporter(1, "127.0.0.1")
+    run, decisions = a_run(240)
+    for frame in frames(run, decisions):
+        exporter.update(resource, policy_named("default"), frame)
+    ours = text_string_to_metric_families(generate_latest(exporter.registry).decode())
+    labels = {sample.name: set(sample.labels) for family in ours for sample in family.samples}
+    for name in (
+        "desired_replicas",
+        "current_replicas",
+        "ready_replicas",
+        "demand",
+        "decision_age_seconds",
+        "conflict",
+    ):
+        assert labels[f"forescale_policy_{name}"] == {"namespace", "policy"}
+    assert {f"forescale_policy_{name}" for name, *_ in GAUGES} <= set(labels)
+    assert {f"forescale_dry_run_{name}" for name, *_ in TWIN_GAUGES} <= set(labels)
+    assert labels["forescale_policy_info"] == {"namespace", "policy", "policy_ref", "sha256", "mode"}
+    assert labels["forescale_decisions_total"] == {"action", "reason"}
+    assert "forescale_build_info" in labels
+
+
 def test_a_port_in_use_is_refused(dry_run, capsys):
     with socket.socket() as taken:
-        taken.bind(("0.0.0.0", 0))
+        taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
         assert cli.run(["dry-run", "--hours", "1", "--no-report", "--metrics-port", str(port)]) == 2

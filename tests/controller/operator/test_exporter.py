@@ -7,7 +7,8 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from controller.operator.exporter import GAUGES, OVERRIDES, OperatorMetrics
+from controller.operator.exporter import OperatorMetrics
+from controller.policy_metrics import GAUGES, OVERRIDES
 from controller.ports import WouldBe
 from scaling.decision import Reason
 from scaling.features import N_FEATURES
