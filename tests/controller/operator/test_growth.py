@@ -7,11 +7,15 @@ once. Events come in as the watches hand them over, and every policy is decided 
 import asyncio
 import gc
 import logging
+import re
+import subprocess
+import sys
 import tracemalloc
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +23,7 @@ import pytest
 from controller.cluster.api import Body, KubeApi
 from controller.operator import history, policies
 from controller.operator.operator import Operator
+from controller.operator.process import set_up
 from controller.operator.settings import OperatorSettings
 from controller.prometheus.access import PrometheusSettings
 from controller.prometheus.metrics import PrometheusMetrics
@@ -273,6 +278,45 @@ def test_ten_thousand_policies_that_came_and_went_leave_nothing_behind(monkeypat
     assert world.posted > 0
     assert grown(few, many) == {}
     assert many_bytes - few_bytes < max(MOST_GROWN_BYTES, MOST_GROWN_RATIO * few_bytes)
+
+
+def resident_kib() -> int:
+    """What the process holds of the machine's memory."""
+    gc.collect()
+    status = Path("/proc/self/status").read_text()
+    return int(re.findall(r"VmRSS:\s+(\d+) kB", status)[0])
+
+
+def print_resident_memory() -> None:
+    """After a few lives and after many, of an operator alone in its process."""
+    logging.disable(logging.CRITICAL)
+
+    async def run() -> list[int]:
+        set_up()
+        operator, stop = an_operator(world), asyncio.Event()
+        crowd, found = Crowd(operator, world, Life), []
+        async with asyncio.TaskGroup() as helpers:
+            working = [helpers.create_task(work) for work in (operator.reporter.run(stop), operator.histories.run())]
+            for lives in (FEW, MANY):
+                for number in range(lives // AT_ONCE):
+                    await crowd.comes_and_goes(0 if number % 10 else 2)
+                found.append(resident_kib())
+            for each in working:
+                each.cancel()
+        return found
+
+    with pytest.MonkeyPatch.context() as patched:
+        world = World(patched)
+        print(*asyncio.run(run()))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")
+def test_ten_thousand_policies_that_came_and_went_leave_the_resident_memory_as_it_was():
+    script = f"from {__name__} import print_resident_memory; print_resident_memory()"
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    few, many = map(int, ended.stdout.split())
+    assert many < 1.1 * few
 
 
 class Unreadable(Life):
