@@ -1,16 +1,23 @@
 """What a comparison comes to: its summary, as tables and as JSON."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.table import Table
 
+import forescale
+from forescale import words
 from forescale.files import write_whole
+from scaling.policy import Policy
 from sim.measures import PRICES
-from training.evaluate import Row
+from training.evaluate import EvaluateConfig, Row
+
+SCHEMA = 1
+"""Version of the JSON document's form."""
 
 REFERENCE = "hpa-70"
 """Costs are also given over this one's: the target that most people set."""
@@ -21,14 +28,33 @@ def summary_tables(rows: Sequence[Row]) -> list[Table]:
     return [_table(group, entries) for group, entries in summarise(rows).items()]
 
 
-def write_comparison(rows: Sequence[Row], path: Path) -> None:
+def write_comparison(document: Mapping[str, Any], path: Path) -> None:
     """Write the document, whole or not at all."""
-    write_whole(path, (json.dumps(document(rows), indent=1, allow_nan=False) + "\n").encode())
+    write_whole(path, (json.dumps(document, indent=1, allow_nan=False) + "\n").encode())
 
 
-def document(rows: Sequence[Row]) -> dict[str, Any]:
-    """The comparison as `{"rows": [...], "summary": {...}}`."""
-    return {"rows": [row.document() for row in rows], "summary": summarise(rows)}
+def document(rows: Sequence[Row], policy: Policy, config: EvaluateConfig) -> dict[str, Any]:
+    """The comparison as JSON values: which policy was judged and how, every row, and the summary."""
+    return {
+        "schema": SCHEMA,
+        "version": forescale.__version__,
+        "policy": {"name": policy.name, "sha256": policy.sha256, "out_of_distribution_ratio": _replaced(rows)},
+        "config": asdict(config),
+        "rows": [row.document() for row in rows],
+        "summary": summarise(rows),
+    }
+
+
+def judged_line(policy: Policy, rows: Sequence[Row]) -> str:
+    """Which policy was judged: its name, the sha256 of its weights, and how often SNVT stood in for it."""
+    weights = f"sha256 {policy.sha256}" if policy.sha256 else "a rule without weights"
+    share = words.percent(_replaced(rows), 1)
+    return f"judged: {policy.name} ({weights}), out of distribution in {share} of its decisions"
+
+
+def _replaced(rows: Sequence[Row]) -> float:
+    """Share of the judged policy's decisions in which SNVT stood in for it: the mean over its rows."""
+    return float(np.mean([row.out_of_distribution_ratio for row in rows if row.judged]))
 
 
 def summarise(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, float]]]:

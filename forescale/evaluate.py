@@ -38,7 +38,7 @@ def evaluate(
     from rich.progress import Progress
 
     from controller.policy_choice import TRAINED, policy_in, policy_named
-    from forescale.comparison import document, summary_tables, write_comparison
+    from forescale.comparison import document, judged_line, summary_tables, write_comparison
     from forescale.files import make_folder
     from sim.traces import load_folder
     from training.evaluate import EvaluateConfig
@@ -55,12 +55,13 @@ def evaluate(
             load_folder(traces), judged, config, lambda step, steps: bar.update(task, completed=step, total=steps)
         )
     if json_file is not None:
-        write_comparison(rows, json_file)
+        write_comparison(document(rows, judged, config), json_file)
     if output is not OutputFormat.TEXT:
-        write_document(output, document(rows), [row.document() for row in rows])
+        write_document(output, document(rows, judged, config), [row.document() for row in rows])
         return
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=WIDTH_WITHOUT_TERMINAL)
+    console.print(judged_line(judged, rows), markup=False, soft_wrap=True)
     for table in summary_tables(rows):
         console.print(table)

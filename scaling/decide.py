@@ -17,12 +17,13 @@ from scaling.behavior import BehaviorLog, fit_behavior, log_change, log_wanted
 from scaling.capacity import observe_bad
 from scaling.decision import Band, Decision, Reason
 from scaling.features import N_FEATURES, encode
+from scaling.gate import gate
 from scaling.guardrails import BOUNDS, GUARDS, HOLDS, STANDSTILLS, Guard
 from scaling.hpa_behavior import Recommendation
 from scaling.hpa_kernels import average_value_replicas
 from scaling.hpa_settings import TOLERANCE
 from scaling.observation import Observation, Reading, Unknown, Value, usable, usable_ratio
-from scaling.policy import RULES, Policy
+from scaling.policy import Policy
 from scaling.progress import NOTHING_DUE, Progress, is_stuck, note_ready
 from scaling.reference import begin_reference, reference_hpa
 from scaling.spec import EmptyIs, FallbackTo, ScalingSpec
@@ -145,14 +146,11 @@ class _Draft:
 
     def propose(self, policy: Policy, features: Any, answer: Any) -> None:
         """Take the policy's band, or that of a rule where the policy cannot be trusted here."""
-        self.unfamiliar = policy.unfamiliar(features)
-        if not np.isfinite(answer).all():
-            policy, answer = RULES["hpa"], np.zeros(2, np.float32)
-            self.reasons.append(Reason.POLICY_UNUSABLE)
-        elif self.unfamiliar:
-            policy, answer = RULES["snvt"], np.zeros(2, np.float32)
-            self.reasons.append(Reason.OUT_OF_DISTRIBUTION)
-        self.band = policy.band(self.memory, self.terms, self.current, answer)
+        gated = gate(policy, features, answer)
+        self.unfamiliar = gated.unfamiliar
+        if gated.reason is not None:
+            self.reasons.append(gated.reason)
+        self.band = gated.policy.band(self.memory, self.terms, self.current, gated.answer)
         self.proposed = self.replicas = clamp_to_band(self.current, self.band.lo, self.band.hi)
         self.reasons.append(_compare(self.current, self.proposed))
 

@@ -95,6 +95,15 @@ class Episodes:
         rewards = (fleet.rewards + spent_anyway) / self.scale
         return rewards.astype(np.float32), self.position >= self.end
 
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Every array that changes while episodes run, by name, as it stands: with `rng` the whole state but the pool,
+        which the seed gives again."""
+        own = {"series": self.series, "position": self.position, "end": self.end, "scale": self.scale}
+        fleets = {"fleet": self.fleet} | ({} if self.rule is None else {"rule": self.rule})
+        return own | {
+            f"{name} {part}": array for name, fleet in fleets.items() for part, array in fleet.arrays().items()
+        }
+
     def _begin_row(self, row: int) -> None:
         config, rng, fleet = self.config, self.rng, self.fleet
         history = int(rng.choice(config.history_steps))

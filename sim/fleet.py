@@ -50,8 +50,14 @@ class Fleet:
 
     def copy_rows(self, rows: Any, source: "Fleet") -> None:
         """Take some rows over from another fleet, as they stand there."""
-        for name in ("terms", "params", "workloads", "rivals", "clusters", "actions", "observations"):
-            getattr(self, name)[rows] = getattr(source, name)[rows]
+        theirs = source.arrays()
+        for name, array in self.arrays().items():
+            array[rows] = theirs[name][rows]
+
+    def arrays(self) -> dict[str, Any]:
+        """Every array that changes as a fleet runs, by name, as it stands; one row each."""
+        names = ("terms", "params", "workloads", "rivals", "clusters", "actions", "rewards", "observations")
+        return {name: getattr(self, name) for name in names}
 
     def remember(self, rows: Any, demand_rps: Any) -> None:
         """Let some rows' memories observe the demand that went before, (len(rows), n_steps), as after a range query."""

@@ -49,7 +49,13 @@ RIVALS: tuple[Contender, ...] = (
 )
 """All that need no file; the static peak and the clairvoyant depend on the trace and are added per trace."""
 
-DEFAULT: tuple[Contender, ...] = _ours("default", trained=True)
+
+def judged(policy_name: str) -> tuple[Contender, ...]:
+    """The policy that is judged, at three prices, under its own name; `judged-NAME` if a rival has that one."""
+    taken = {rival.name for rival in RIVALS} | {"static-peak", "clairvoyant"}
+    prefix = "judged-" if taken & {contender.name for contender in _ours(policy_name, trained=True)} else ""
+    return _ours(prefix + policy_name, trained=True)
+
 
 HINDSIGHT: tuple[Contender, ...] = tuple(
     Contender(f"hpa-{percent}/{15 * window}s", Rule.HPA, target=percent / 100, window=window)

@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scaling.decision import Reason
+from scaling.errors import InputError
+from scaling.gate import gate
 from scaling.policy import Policy
 from scaling.terms import TERMS
 from scaling.workload import STEP_S
@@ -19,7 +22,7 @@ from sim.fleet import Fleet
 from sim.measures import PRICES, Measures
 from sim.rivals import Rule
 from sim.traces import Trace, resample, scale_to_pods
-from training.contenders import DEFAULT, HINDSIGHT, RIVALS, Contender, terms_row
+from training.contenders import HINDSIGHT, RIVALS, Contender, judged, terms_row
 
 Progress = Callable[[int, int], None]
 
@@ -30,7 +33,7 @@ PROGRESS_STEPS = 500
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateConfig:
-    """One comparison."""
+    """One comparison. Raises InputError for a number beyond its limits."""
 
     mean_pods: float = 30.0
     """Traces are scaled to this mean demand, in pods (chosen: the middle of 3..300 on a log scale)."""
@@ -40,6 +43,13 @@ class EvaluateConfig:
     hindsight: bool = False
     """Also an HPA tuned per trace and price in hindsight: 64 rows more a trace."""
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        limits = {"mean_pods": (1.0, 1000.0), "startup_s": (1.0, 900.0), "days": (0.01, 3660.0)}
+        for name, (low, high) in limits.items():
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                raise InputError(f"{name}: {value} is not a number from {low:g} to {high:g}")
 
 
 @dataclass(frozen=True)
@@ -51,6 +61,10 @@ class Row:
     resolution: str
     policy: str
     measures: Measures
+    out_of_distribution_ratio: float = 0.0
+    """Share of the policy's decisions in which SNVT stood in for it, as in the operator: see `scaling.gate`."""
+    judged: bool = False
+    """Whether this is the policy that the comparison is about."""
 
     def document(self) -> dict[str, Any]:
         """The row as JSON."""
@@ -61,11 +75,13 @@ class Row:
             "class": self.trace_class,
             "resolution": self.resolution,
             "policy": self.policy,
+            "judged": self.judged,
             "cost": figures.cost,
             "bad_ratio": figures.bad_ratio,
             "actions": figures.actions,
             **prices,
             "pod_seconds": figures.pod_seconds,
+            "out_of_distribution_ratio": self.out_of_distribution_ratio,
         }
 
 
@@ -80,24 +96,34 @@ class _Entry:
 
 
 def evaluate(traces: Sequence[Trace], policy: Policy, config: EvaluateConfig, progress: Progress) -> list[Row]:
-    """Measures of every contender on every trace; `policy` is the default one. `progress(step, steps)` as it goes."""
+    """Measures of every contender on every trace, `policy` among them. `progress(step, steps)` as it goes."""
     params = new_params(startup_s=config.startup_s)
-    entries = _entries(traces, config, params)
+    entries = _entries(traces, policy.name, config, params)
     field = _Field(entries, params, config.seed)
     for step in range(int(field.lengths[0])):
         if step % PROGRESS_STEPS == 0:
             progress(step, int(field.lengths[0]))
         field.step(step, policy)
     rows = [
-        Row(entry.trace.name, "", entry.trace.resolution, entry.contender.name, field.measures(index))
+        Row(
+            entry.trace.name,
+            "",
+            entry.trace.resolution,
+            entry.contender.name,
+            field.measures(index),
+            float(field.unfamiliar[index] / field.lengths[index]),
+            entry.contender.trained,
+        )
         for index, entry in enumerate(entries)
     ]
     return _with_classes(_with_hindsight(rows))
 
 
-def _entries(traces: Sequence[Trace], config: EvaluateConfig, params: dict[str, float]) -> list[_Entry]:
+def _entries(
+    traces: Sequence[Trace], policy_name: str, config: EvaluateConfig, params: dict[str, float]
+) -> list[_Entry]:
     """Rows of the fleet, longest trace first, so that the rows still running are always the first ones."""
-    contenders = (*DEFAULT, *RIVALS, *(HINDSIGHT if config.hindsight else ()))
+    contenders = (*judged(policy_name), *RIVALS, *(HINDSIGHT if config.hindsight else ()))
     entries: list[_Entry] = []
     for trace in traces:
         demand_rps = _demand_rps(trace, config, params)
@@ -130,15 +156,14 @@ class _Field:
         self.known = np.array([entry.contender.name == "clairvoyant" for entry in entries])
         self.trained = np.array([entry.contender.trained for entry in entries])
         self.sums = np.zeros((len(entries), 3))  # pod-steps, requests, bad requests
+        self.unfamiliar = np.zeros(len(entries), np.int64)  # decisions in which SNVT stood in for the policy
         self.fleet = self._new_fleet(params)
 
     def step(self, step: int, policy: Policy) -> None:
         """One step of all rows whose trace goes on."""
         running = int(np.count_nonzero(self.lengths > step))
         fleet, trace = self.fleet, self.trace[:running]
-        answers = np.zeros((running, 2), np.float32)
-        asked = np.flatnonzero(self.trained[:running])
-        answers[asked] = policy.answer(fleet.observations[asked])
+        answers = self._ask(policy, running)
         known = np.flatnonzero(self.known[:running])
         fleet.arguments[known] = self.clairvoyant[step, trace[known]]
         draws = draw(self.rng, self.n_traces)
@@ -146,6 +171,18 @@ class _Field:
         clusters = fleet.clusters[:running]
         for column, name in enumerate(("replicas", "arrived", "late")):
             self.sums[:running, column] += clusters[name]
+
+    def _ask(self, policy: Policy, running: int) -> NDArray[np.float32]:
+        """Answers of the running rows, (running, 2), as the operator would use them."""
+        answers, fleet = np.zeros((running, 2), np.float32), self.fleet
+        asked = np.flatnonzero(self.trained[:running])
+        features = fleet.observations[asked]
+        for row, own, answer in zip(asked, features, policy.answer(features), strict=True):
+            gated = gate(policy, own, answer)
+            answers[row] = gated.answer
+            fleet.rules[row] = Rule.HPA if gated.reason is Reason.POLICY_UNUSABLE else Rule.ANSWERS
+            self.unfamiliar[row] += gated.reason is Reason.OUT_OF_DISTRIBUTION
+        return answers
 
     def measures(self, row: int) -> Measures:
         """Measures of one row, after the last step."""

@@ -1,7 +1,6 @@
 """Turns a training run into the two files that the controller reads: safetensors and a manifest."""
 
 import datetime
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +11,26 @@ from scaling.errors import InputError
 from scaling.features import FEATURES
 from scaling.network import Network
 from scaling.policy import ACTIONS
-from scaling.policy_file import serialise
+from scaling.policy_file import check_name, serialise
 from scaling.policy_manifest import FeatureRange, PolicyManifest
 from training.policy_writer import write_policy
+from training.run_folder import MODEL_FILE, read_run
 
 
 def export(run_folder: Path, name: str, target_folder: Path) -> None:
     """Write `name`.safetensors and `name`.json from a run of `training.train`. Raises InputError if there is none."""
-    model_file, run_file = run_folder / "model.zip", run_folder / "run.json"
-    for path in (model_file, run_file):
-        if not path.is_file():
-            raise InputError(f"{path}: no such file; {run_folder} is not a finished training run")
-    run = json.loads(run_file.read_text())
-    network = network_of(PPO.load(model_file, device="cpu"))
-    weights, manifest = serialise(network, _manifest(name, run))
+    check_name(name)
+    run = read_run(run_folder)
+    weights, manifest = serialise(network_of(_model(run_folder / MODEL_FILE)), _manifest(name, run))
     write_policy(target_folder, name, weights, manifest)
+
+
+def _model(path: Path) -> PPO:
+    """A model as Stable-Baselines3 saved it: reading one can run code, so it must be the user's own."""
+    try:
+        return PPO.load(path, device="cpu")
+    except (OSError, ValueError, LookupError, RuntimeError, AssertionError) as error:
+        raise InputError(f"{path}: is not a model that Stable-Baselines3 can read") from error
 
 
 def network_of(model: PPO) -> Network:

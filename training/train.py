@@ -1,111 +1,123 @@
 """Trains a policy by PPO in the simulated fleet and leaves a run folder: SB3's model, its config, what it saw.
 
-A run folder holds `model.zip` (Stable-Baselines3, for going on with training; never read by the controller),
-`run.json` (config, validation, ranges seen) and TensorBoard's events.
+A run folder holds the files of `training.run_folder` and TensorBoard's events; the controller reads none of them.
 """
 
-import json
-from collections.abc import Callable
+import warnings
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import torch
 from stable_baselines3 import PPO
-from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList, ProgressBarCallback
+from stable_baselines3.common.utils import LinearSchedule
 
+from training.callbacks import (
+    BestKeeper,
+    Checkpointer,
+    DivergenceGuard,
+    TrainingDivergedError,
+    answer_of,
+    weights_are_finite,
+)
+from training.checkpoint import Checkpoint, read_checkpoint, restore
 from training.config import TrainConfig
 from training.ranges import seen_ranges
+from training.run_folder import MODEL_FILE, begin_run, write_run
 from training.sb3_env import FleetVecEnv
-from training.validation import Answer, cost_ratios
 
-MODEL_FILE = "model.zip"
 THREADS = 2
 """Torch threads: networks this small gain nothing from more, and SB3's loop leaves them idle half the time."""
 
+CHECKPOINT_S = 60.0
+"""Seconds between two checkpoints. Chosen: one takes 20 MB and 0.1 s."""
 
-def train(config: TrainConfig, folder: Path, progress: bool = True) -> Path:
-    """Train and write `folder`; returns it. The best network by validation is the one kept."""
+
+def train(config: TrainConfig, folder: Path, progress: bool = True, checkpoint_s: float = CHECKPOINT_S) -> Path:
+    """Train from the beginning and write `folder`; returns it. The best network by validation is the one kept.
+
+    A checkpoint is saved once `checkpoint_s` seconds have passed since the last, between two updates. Raises InputError
+    for a folder that holds an unfinished run, TrainingDivergedError when a loss or a weight is no longer finite.
+    """
+    begin_run(folder)
+    return _run(config, folder, progress, checkpoint_s, None)
+
+
+def resume(config: TrainConfig, folder: Path, progress: bool = True, checkpoint_s: float = CHECKPOINT_S) -> Path:
+    """Continue a run from its last checkpoint to the end it was begun with, as if it had never stopped.
+
+    `config` is the run's own: see `checkpoint.resumed_config`. Raises InputError if the checkpoint cannot be continued,
+    and as `train`.
+    """
+    return _run(config, folder, progress, checkpoint_s, read_checkpoint(folder))
+
+
+def _run(config: TrainConfig, folder: Path, progress: bool, checkpoint_s: float, checkpoint: Checkpoint | None) -> Path:
     torch.set_num_threads(THREADS)
-    folder.mkdir(parents=True, exist_ok=True)
     env = FleetVecEnv(config.rows, config.seed, config.price_scale)
-    model = new_model(config, env, folder)
-    keeper = BestKeeper(config, folder)
-    callbacks: list[BaseCallback] = [keeper, *([ProgressBarCallback()] if progress else [])]
-    model.learn(config.total_steps, callback=CallbackList(callbacks), tb_log_name="ppo")
+    model, keeper = new_model(config, env, folder), BestKeeper(config, folder)
+    if checkpoint is not None:
+        keeper.restore(restore(checkpoint, model, env))
+    checkpointer = Checkpointer(config, folder, env, keeper, checkpoint_s)
+    callbacks: list[BaseCallback] = [DivergenceGuard(), checkpointer, keeper]
+    callbacks += [ProgressBarCallback()] if progress else []
+
+    _learn(model, config.steps_run - model.num_timesteps, CallbackList(callbacks), new=checkpoint is None)
+
     low, high = seen_ranges(answer_of(PPO.load(folder / MODEL_FILE, device="cpu")), config.seed, config.rows)
     run = {
         "config": asdict(config),
+        "steps_run": config.steps_run,
         "validation": keeper.best,
         "history": keeper.history,
         "seen_low": low.tolist(),
         "seen_high": high.tolist(),
     }
-    (folder / "run.json").write_text(json.dumps(run, indent=1) + "\n")
+    write_run(folder, run)
     return folder
+
+
+def _learn(model: PPO, steps: int, callbacks: CallbackList, new: bool) -> None:
+    """Let a model learn for so many steps more; a run that goes on keeps its schedule and its TensorBoard events."""
+    try:
+        model.learn(steps, callback=callbacks, tb_log_name="ppo", reset_num_timesteps=new)
+    except ValueError as error:  # what torch's distributions say of weights that an update has made NaN
+        if weights_are_finite(model):
+            raise
+        raise TrainingDivergedError(f"a weight is not a finite number after {model.num_timesteps:,} steps") from error
 
 
 def new_model(config: TrainConfig, env: FleetVecEnv, folder: Path | None) -> PPO:
     """PPO as configured, on a fleet; TensorBoard's events go to `folder`, or nowhere."""
-    learning_rate = config.learning_rate
-    falling: Callable[[float], float] = lambda left: learning_rate * left  # noqa: E731 - SB3 wants a function of what is left
-    return PPO(
-        "MlpPolicy",
-        env,
-        learning_rate=falling,
-        n_steps=config.rollout_steps,
-        batch_size=min(config.batch_size, config.rows * config.rollout_steps),
-        n_epochs=config.epochs,
-        gamma=config.gamma,
-        gae_lambda=config.gae_lambda,
-        clip_range=config.clip_range,
-        ent_coef=config.entropy_coefficient,
-        policy_kwargs={
-            "net_arch": {"pi": list(config.hidden), "vf": list(config.hidden)},
-            "activation_fn": torch.nn.Tanh,
-            "log_std_init": config.initial_log_std,
-        },
-        tensorboard_log=None if folder is None else str(folder),
-        seed=config.seed,
-        device="cpu",
-    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", "You have specified a mini-batch size", UserWarning
+        )  # a last one may be short
+        return PPO(
+            "MlpPolicy",
+            env,
+            learning_rate=falling(config.learning_rate, config.updates),
+            n_steps=config.rollout_steps,
+            batch_size=config.mini_batch,
+            n_epochs=config.epochs,
+            gamma=config.gamma,
+            gae_lambda=config.gae_lambda,
+            clip_range=config.clip_range,
+            ent_coef=config.entropy_coefficient,
+            policy_kwargs={
+                "net_arch": {"pi": list(config.hidden), "vf": list(config.hidden)},
+                "activation_fn": torch.nn.Tanh,
+                "log_std_init": config.initial_log_std,
+            },
+            tensorboard_log=None if folder is None else str(folder),
+            seed=config.seed,
+            device="cpu",
+        )
 
 
-def answer_of(model: BaseAlgorithm) -> Answer:
-    """The model's deterministic actions as a function of observations."""
-    return lambda observations: model.predict(observations, deterministic=True)[0]
+def falling(start: float, updates: int) -> LinearSchedule:
+    """A schedule that falls linearly over so many updates: `start` at the first, `start / updates` at the last.
 
-
-class BestKeeper(BaseCallback):
-    """Compares with the newsvendor rule now and then, and keeps the best model."""
-
-    def __init__(self, config: TrainConfig, folder: Path) -> None:
-        super().__init__()
-        self.config, self.folder = config, folder
-        self.next_at = config.validate_every
-        self.best: dict[str, float] = {}
-        self.history: list[dict[str, float]] = []
-
-    def _on_step(self) -> bool:
-        return True
-
-    def _on_rollout_end(self) -> None:
-        if self.num_timesteps >= self.next_at:
-            self.next_at += self.config.validate_every
-            self._validate()
-
-    def _on_training_end(self) -> None:
-        self._validate()
-
-    def _validate(self) -> None:
-        ratios = cost_ratios(answer_of(self.model), self.config.validation_rows)
-        result = {f"w{price:g}": ratio for price, ratio in ratios.items()}
-        result["mean"] = float(np.mean(list(ratios.values())))
-
-        self.history.append({"steps": self.num_timesteps, **result})
-        for name, value in result.items():
-            self.logger.record(f"validation/{name}", value)
-        if not self.best or result["mean"] < self.best["mean"]:
-            self.best = result
-            self.model.save(self.folder / MODEL_FILE)
+    Stable-Baselines3 asks for update k of n with a share of (n - k) / n left, so 0 at the last and never 1.
+    """
+    return LinearSchedule(start * (1 + 1 / updates), start / updates, 1.0)

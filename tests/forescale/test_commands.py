@@ -1,10 +1,14 @@
 """The commands around training, end to end on little: what they write, and how they refuse."""
 
+import hashlib
 import json
 
 import pytest
 
 from forescale import cli
+from forescale.train import plan
+from training.callbacks import TrainingDivergedError
+from training.config import TrainConfig
 
 
 def error_line(capsys) -> str:
@@ -29,13 +33,21 @@ def test_train_export_dry_run_and_evaluate_follow_one_another(tmp_path, traces, 
     assert cli.run(["train", "--out", str(run), "--steps", "2048", "--rows", "32", "--no-progress"]) == 0
     assert cli.run(["export", str(run), "--name", "mine", "--out", str(policy)]) == 0
     assert {path.name for path in policy.iterdir()} == {"mine.safetensors", "mine.json"}
-    capsys.readouterr()
+    assert "training: 1 update of 2,048 steps each (32 clusters x 64), 2,048 steps in all" in capsys.readouterr().out
     assert cli.run(["dry-run", "--policy", str(policy), "--hours", "1", "--no-report", "--json"]) == 0
     assert set(json.loads(capsys.readouterr().out)["policies"]) == {"forescale", "hpa", "clairvoyant"}
     assert cli.run(["evaluate", "--traces", str(traces), "--policy", str(policy), "--json", str(out)]) == 0
     rows = json.loads(out.read_text())["rows"]
     assert {row["trace"] for row in rows} == {"steps"}
-    assert {"default", "snvt", "hpa-70", "clairvoyant"} < {row["policy"] for row in rows}
+    assert {"mine", "snvt", "hpa-70", "clairvoyant"} < {row["policy"] for row in rows}
+    sha256 = hashlib.sha256((policy / "mine.safetensors").read_bytes()).hexdigest()
+    assert f"judged: mine (sha256 {sha256})" in " ".join(capsys.readouterr().out.split())
+    assert json.loads(out.read_text())["policy"]["sha256"] == sha256
+
+    assert cli.run(["train", "--out", str(run), "--resume"]) == 0
+    assert capsys.readouterr().out == f"finished before: {run}/model.zip; next: forescale export {run}\n"
+    assert cli.run(["train", "--out", str(run), "--resume", "--steps", "4096"]) == 2
+    assert "--resume: total_steps is 4096, but the run in" in error_line(capsys)
 
 
 @pytest.mark.parametrize(
@@ -45,6 +57,11 @@ def test_train_export_dry_run_and_evaluate_follow_one_another(tmp_path, traces, 
         (["evaluate", "--traces", "{traces}", "--policy", "nowhere"], "nowhere"),
         (["export", "nowhere"], "nowhere"),
         (["train", "--out", "{traces}/steps.csv"], "steps.csv"),
+        (["train", "--resume", "--out", "nowhere"], "nowhere holds no checkpoint.pt, so there is no run to continue"),
+        (["train", "--rows", "100000"], "rows: 100000 is above 65,536"),
+        (["train", "--seed", "4294967296"], "seed: 4294967296 is above 4,294,967,295"),
+        (["train", "--checkpoint-minutes", "nan"], "--checkpoint-minutes"),
+        (["evaluate", "--traces", "{traces}", "--days", "nan"], "days"),
     ],
 )
 def test_what_cannot_be_used_is_refused_in_one_line(arguments, named, traces, tmp_path, monkeypatch, capsys):
@@ -66,3 +83,29 @@ def test_bad_traces_stop_the_comparison_with_their_line(traces, capsys):
     (traces / "bad.csv").write_text("t_seconds,value\n0,1\n15,nan\n")
     assert cli.run(["evaluate", "--traces", str(traces)]) == 2
     assert "bad.csv" in error_line(capsys)
+
+
+@pytest.mark.parametrize(
+    ("steps", "line"),
+    [
+        (10, "training: 1 update of 65,536 steps each (1,024 clusters x 64), 65,536 steps in all (10 asked for)"),
+        (65_536, "training: 1 update of 65,536 steps each (1,024 clusters x 64), 65,536 steps in all"),
+        (
+            8_000_000,
+            "training: 123 updates of 65,536 steps each (1,024 clusters x 64), 8,060,928 steps in all "
+            "(8,000,000 asked for)",
+        ),
+    ],
+)
+def test_a_run_says_in_whole_updates_what_it_will_do(steps, line):
+    assert plan(TrainConfig(total_steps=steps)) == line
+
+
+def test_a_run_that_diverges_ends_in_one_line(tmp_path, monkeypatch, capsys):
+    def diverge(config, folder, progress, checkpoint_s):
+        raise TrainingDivergedError("train/loss is nan after 131,072 steps")
+
+    monkeypatch.setattr("training.train.train", diverge)
+    assert cli.run(["train", "--out", str(tmp_path)]) == 1
+    wanted = f"forescale: error: training diverged: train/loss is nan after 131,072 steps; {tmp_path} keeps what was"
+    assert error_line(capsys).startswith(wanted)

@@ -1,13 +1,16 @@
 """Training runs end to end, leaves what it promises, and its seed decides."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from stable_baselines3 import PPO
 
 from sim.episodes import EpisodeConfig
 from tests.training.builders import TINY, a_run_folder
 from training.sb3_env import FleetVecEnv
+from training.train import falling, train
 from training.validation import cost_ratios
 
 SMALL = EpisodeConfig(pool_series=8, pool_steps=600, episode_steps=40, history_steps=(0, 240))
@@ -29,6 +32,30 @@ def test_a_run_leaves_model_config_and_validation(tmp_path):
 def test_the_same_seed_trains_the_same_network(tmp_path):
     first, again = (json.loads((a_run_folder(tmp_path / name) / "run.json").read_text()) for name in ("a", "b"))
     assert first["history"] == again["history"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("asked", "updates"), [(10, 1), (1500, 2), (2048, 2), (2049, 3)])
+def test_every_update_has_a_learning_rate_above_zero_that_falls(tmp_path, monkeypatch, asked, updates):
+    rates, clips = [], []
+    honest = PPO.train
+
+    def recorded(model):
+        honest(model)
+        rates.append(model.policy.optimizer.param_groups[0]["lr"])
+        clips.append(model.clip_range(model._current_progress_remaining))
+
+    monkeypatch.setattr(PPO, "train", recorded)
+    config = replace(TINY, total_steps=asked, validate_every=10**9)
+    train(config, tmp_path, progress=False)
+    assert rates == pytest.approx([TINY.learning_rate * left / updates for left in range(updates, 0, -1)])
+    assert clips == [TINY.clip_range] * updates
+    assert json.loads((tmp_path / "run.json").read_text())["steps_run"] == 1024 * updates
+
+
+def test_a_rate_falls_to_its_last_part_and_never_below():
+    schedule = falling(0.4, 4)
+    assert [schedule(1 - update / 4) for update in (1, 2, 3, 4)] == pytest.approx([0.4, 0.3, 0.2, 0.1])
 
 
 def test_a_window_that_ends_is_a_time_limit_with_its_last_observation():
