@@ -7,14 +7,16 @@ rest: decisions go on beside it.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+import math
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from controller.operator.clock import Clock
 from controller.operator.policies import Care
 from controller.ports import Refused, Scale, Target
 from scaling.decide import PolicyState, remember
-from scaling.workload import DAY_MINUTES, MINUTE_STEPS
+from scaling.spec import EmptyIs
+from scaling.workload import DAY_MINUTES, MINUTE_STEPS, STEP_S
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +47,8 @@ class _Wish(NamedTuple):
 
     care: Care
     state: PolicyState
+    gap_s: float = 0.0
+    """How much of the past the memory has only bridged, where that is why it is to be filled."""
 
     def target(self) -> Target | None:
         """The policy's target; None once that has another memory, for which somebody has another wish."""
@@ -88,10 +92,13 @@ class Histories:
         self._source, self._scale, self._clock = source, scale, clock
         self._hours, self._days = _Line(), _Line()
 
-    def want(self, care: Care) -> None:
-        """Ask for a policy's history; what is known of it meanwhile stays in use until it is there."""
+    def want(self, care: Care, gap_s: float = 0.0) -> None:
+        """Ask for a policy's history; what is known of it meanwhile stays in use until it is there.
+
+        `gap_s`: how long nothing was known, which the memory has bridged.
+        """
         if care.target is not None:
-            self._hours.put(_Wish(care, care.target.state))
+            self._hours.put(_Wish(care, care.target.state, gap_s))
 
     async def run(self) -> None:
         """Work through what is asked for, until cancelled."""
@@ -124,11 +131,15 @@ class Histories:
                 await asyncio.sleep(asyncio.get_running_loop().time() - began_s)
 
     async def _fill(self, wish: "_Wish", target: Target, steps: int, replicas: int) -> bool:
-        """Whether there is an answer, which may be that there were no samples."""
+        """Whether there is an answer, which may be that there were no samples. One that knows less than is remembered
+        changes nothing: Prometheus may have lost its data."""
         until_s = self._clock.now_s()
         demand = await self._demand(target, steps)
         if not demand:
             return False
+        if _known_steps(demand, target.spec.empty_is) < _remembered_steps(wish):
+            log.info("the history of %s is shorter than what is remembered of it, which is kept", target.name)
+            return True
         past = PolicyState()
         await asyncio.to_thread(remember, past, target.spec, demand, until_s, replicas)
         if wish.target() is not None and past.remembered_until_s is not None:
@@ -145,3 +156,16 @@ class Histories:
             return hour
         day = await self._source.history(target, until_s, steps, MINUTE_STEPS)
         return [*day[:-HOUR_STEPS], *hour] if day else []
+
+
+def _known_steps(demand: Sequence[float], empty_is: EmptyIs) -> int:
+    """Samples of a history; for whom an empty answer means zero, an absent one after the first counts, too."""
+    known = [place for place, value in enumerate(demand) if math.isfinite(value)]
+    if not known:
+        return 0
+    return len(demand) - known[0] if empty_is is EmptyIs.ZERO else len(known)
+
+
+def _remembered_steps(wish: _Wish) -> int:
+    """Steps of the last day that were seen and not bridged."""
+    return min(int(wish.state.memory["steps"]), DAY_STEPS) - int(wish.gap_s / STEP_S)

@@ -151,7 +151,7 @@ class Loop:
         since_s = state.not_whole_since_s
         care.unknown_s = 0.0 if since_s is None else self._clock.now_s() - since_s
         if care.remembered and care.unknown_s == 0.0 and gap_s > RECENT_STEPS * STEP_S:
-            self._histories.want(care)
+            self._histories.want(care, gap_s)
 
     def _has_just_started(self, care: Care, target: Target, now_s: float) -> bool:
         """Nothing is changed on the strength of one look at a workload, nor in its first interval."""

@@ -168,3 +168,49 @@ def test_whoever_asks_again_for_a_history_that_cannot_be_had_has_it_asked_for_at
     at_once, later = asyncio.run(work())
     assert at_once == 3
     assert 1 <= later <= 5
+
+
+def a_day_and_then(history, gap_s):
+    """Steps remembered after a day was, and this history was asked for again."""
+
+    class Shrunk(Source):
+        async def history(self, target, until_s, steps, steps_per_sample):
+            self.asked.append((steps, steps_per_sample))
+            return [100.0] * steps if len(self.asked) <= 3 else history(steps)
+
+    async def read(target, now_s):
+        return Scale(3, 3)
+
+    async def work():
+        clock, source = Clock(lambda: 0.0, lambda: 1_000_000.0), Shrunk()
+        policies = Policies(clock.now_s)
+        policies.note(None, a_body())
+        (care,) = policies
+        histories = Histories(source, read, clock)
+        working = asyncio.create_task(histories.run())
+        histories.want(care)
+        assert care.target is not None
+        state = care.target.state
+        while state.memory["steps"] < DAY_STEPS:
+            await asyncio.sleep(0.01)
+        state.memory["mean_24h"] = 99.0  # of the old memory
+        histories.want(care, gap_s)
+        while len(source.asked) < 6:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.3)
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+        return state.memory
+
+    return asyncio.run(asyncio.wait_for(work(), 20))
+
+
+@pytest.mark.parametrize("known", [0, 8, 256, 4000])
+def test_what_is_remembered_is_never_replaced_by_less(known):
+    memory = a_day_and_then(lambda steps: [math.nan] * (steps - known) + [10.0] * min(known, steps), gap_s=1200.0)
+    assert (memory["steps"], memory["mean_24h"]) == (DAY_STEPS, 99.0)
+
+
+def test_a_history_that_has_what_the_gap_hid_replaces_the_bridge_over_it():
+    memory = a_day_and_then(lambda steps: [math.nan] * min(40, steps) + [10.0] * (steps - 40), gap_s=1200.0)
+    assert memory["mean_24h"] < 99.0

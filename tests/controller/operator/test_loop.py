@@ -57,7 +57,7 @@ class Asked:
     def __init__(self):
         self.wanted: list[str] = []
 
-    def want(self, care: Care) -> None:
+    def want(self, care: Care, gap_s: float = 0.0) -> None:
         self.wanted.append(care.name)
 
 
