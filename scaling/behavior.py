@@ -64,6 +64,12 @@ def log_change(current: int, final: int, behavior: Behavior | None, log: Behavio
     return replace(log, down_events=store_scale_event(log.down_events, current - final, rules.down, now_s))
 
 
+def longest_period_s(behavior: Behavior) -> float:
+    """How far back the rates of either direction look, in seconds."""
+    rules = _rules(behavior)
+    return max(rules.up.longest_period_s, rules.down.longest_period_s)
+
+
 def log_wanted(wanted: int, current: int, behavior: Behavior | None, log: BehaviorLog, now_s: float) -> BehaviorLog:
     """The log with a recommendation that was made without a reading; nothing is remembered without behavior."""
     if behavior is None:

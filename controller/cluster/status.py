@@ -5,7 +5,7 @@ Pure. Owns the fields and what is material; the conditions are in `conditions.py
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from controller.crd.resource import Queries
 from controller.crd.status import fitting, rfc3339, time_of
 from controller.ports import Scale
 from controller.reconcile import Outcome
+from scaling.behavior import longest_period_s
 from scaling.decision import Decision, Reason
 
 Status = dict[str, Any]
@@ -41,6 +42,7 @@ def status_of(outcome: Outcome, facts: Facts) -> Status:
         "observedGeneration": facts.generation,
         **_sizes(outcome),
         **(_change(decision, facts) if outcome.changed and decision else _change_before(facts)),
+        "recentChanges": _recent_changes(outcome, facts),
         "conditions": merged(conditions_of(outcome, facts), facts),
         "lastDecision": None if decision is None else _last_decision(decision, facts),
         "queries": _queries(outcome.target.resource.queries),
@@ -55,6 +57,7 @@ def invalid_status(problem: str, facts: Facts) -> Status:
         {
             "observedGeneration": facts.generation,
             **_change_before(facts),
+            "recentChanges": None if tells_otherwise(facts) else facts.before.get("recentChanges"),
             "conditions": merged(said, facts),
         }
     )
@@ -99,23 +102,46 @@ def _causes(status: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class Change:
-    """The last change of replicas that a status tells of."""
+    """A change of replicas that a status tells of."""
 
     at_s: float
     """Unix time."""
-    before: int
-    after: int
+    replicas: int
+    """How many were added, or removed where it is negative."""
 
 
-def last_change(status: object, now_unix_s: float) -> Change | None:
+@dataclass(frozen=True)
+class Past:
+    """What a status tells of the life before."""
+
+    changes: tuple[Change, ...] = ()
+    size: int | None = None
+    """Replicas after the last of them; None where that is not known of the resource as it is now."""
+
+
+def past_of(status: object, generation: int, now_unix_s: float) -> Past:
     """Read back what outlives the operator; a time in the future is a clock's mistake or a forgery, and ignored.
 
-    None where a dry-run tells.
+    `generation`: of the resource. Nothing where a dry-run tells.
     """
     read = fitting(status)
-    sizes, at_s = read.get("lastScale", {}), _past(read.get("lastScaleTime"), now_unix_s)
-    told = (sizes.get("fromReplicas"), sizes.get("toReplicas"))
-    return None if at_s is None or None in told or is_dry_run(read) else Change(at_s, *told)
+    if is_dry_run(read):
+        return Past()
+    changes = [Change(at_s, replicas) for at_s, replicas in _told_changes(read, now_unix_s) if replicas]
+    size = read.get("currentReplicas") if read.get("observedGeneration") == generation else None
+    return Past(tuple(sorted(changes, key=lambda change: change.at_s)), size)
+
+
+def _told_changes(read: Mapping[str, Any], now_unix_s: float) -> Iterator[tuple[float, int]]:
+    """When, and by how much; the last change alone in a status of a version that told no others."""
+    told = [(one.get("time"), one.get("added", 0) - one.get("removed", 0)) for one in read.get("recentChanges", ())]
+    sizes = read.get("lastScale", {})
+    if not told and {"fromReplicas", "toReplicas"} <= sizes.keys():
+        told = [(read.get("lastScaleTime"), sizes["toReplicas"] - sizes["fromReplicas"])]
+    for time, replicas in told:
+        at_s = _past(time, now_unix_s)
+        if at_s is not None:
+            yield at_s, replicas
 
 
 def _past(text: object, now_unix_s: float) -> float | None:
@@ -138,6 +164,7 @@ FIELDS = (
     "desiredReplicas",
     "referenceReplicas",
     "lastScaleTime",
+    "recentChanges",
     "conditions",
 )
 OPTIONAL = {
@@ -186,6 +213,38 @@ def _change_before(facts: Facts) -> Status:
     """The change that the status before tells of; one in the future is a clock's mistake or a forgery."""
     at_s = None if tells_otherwise(facts) else _past(facts.before.get("lastScaleTime"), facts.unix_s)
     return {} if at_s is None else {"lastScaleTime": rfc3339(at_s), "lastScale": facts.before.get("lastScale")}
+
+
+MOST_CHANGES = 20
+"""Changes that a status lists (chosen): at one a minute they reach back over most periods, and the oldest are added up
+as of the latest of them, which lets none count too short."""
+
+
+def _recent_changes(outcome: Outcome, facts: Facts) -> list[Status] | None:
+    """The changes that spec.behavior's rates look back on, oldest first; None without any, or without behavior."""
+    decision, behavior, log = outcome.decision, outcome.target.spec.behavior, outcome.target.state.behavior
+    if decision is None or behavior is None:
+        return None
+    made = [(event.at_s, event.change) for event in log.up_events if not event.outdated]
+    made += [(event.at_s, -event.change) for event in log.down_events if not event.outdated]
+    if outcome.changed:
+        made.append((decision.time_s, decision.final_replicas - decision.current_replicas))
+    since_s = decision.time_s - longest_period_s(behavior)
+    made = _added_up(sorted(change for change in made if change[0] >= since_s))
+    return [_told_change(facts.unix_s - (decision.time_s - at_s), replicas) for at_s, replicas in made] or None
+
+
+def _added_up(made: list[tuple[float, int]]) -> list[tuple[float, int]]:
+    """The changes, as many as are listed; of those before, what was added and what was removed."""
+    if len(made) <= MOST_CHANGES:
+        return made
+    old, new = made[: 2 - MOST_CHANGES], made[2 - MOST_CHANGES :]
+    sums = [(old[-1][0], sum(change for _, change in old if (change > 0) is up)) for up in (False, True)]
+    return [*(one for one in sums if one[1]), *new]
+
+
+def _told_change(unix_s: float, replicas: int) -> Status:
+    return {"time": rfc3339(unix_s), "added" if replicas > 0 else "removed": abs(replicas)}
 
 
 def _last_decision(decision: Decision, facts: Facts) -> Status:

@@ -38,6 +38,16 @@ def status() -> Schema:
             fromReplicas=_whole("Replicas before it."),
             toReplicas=_whole("Replicas after it."),
         ),
+        recentChanges=_list(
+            "Changes of replicas within the longest period of spec.behavior, which count for its rates after a "
+            "restart, too. Of more than 20 the oldest are added up.",
+            _object(
+                "One change.",
+                time=_time("When it was made."),
+                added=_whole("Replicas that were added."),
+                removed=_whole("Replicas that were removed."),
+            ),
+        ),
         conditions=_conditions(),
         lastDecision=_last_decision(),
         queries=_object(

@@ -274,7 +274,7 @@ class Operator:
             return
         self.rivals.note_policy(None, _as_rival(care, care.target))
         if care.looked_s is None:
-            recall(care.target, care.status, self.clock)
+            recall(care, self.clock)
 
     def _leave(self, care: Care) -> None:
         if not self.policies.known():

@@ -13,9 +13,10 @@ from controller.cluster.status import (
     OPTIONAL,
     SPACING_S,
     Change,
+    Past,
     invalid_status,
     is_material,
-    last_change,
+    past_of,
     patch_of,
     status_of,
 )
@@ -398,7 +399,7 @@ def test_what_a_dry_run_would_have_done_is_called_so_and_forgotten_by_who_acts()
     ready, able = condition(dry, "Ready"), condition(dry, "AbleToScale")
     assert (ready["status"], ready["reason"]) == ("True", "DryRun")
     assert "would have changed from 4 to 6" in able["message"]
-    assert last_change(dry, NOW_S + 1) is None
+    assert past_of(dry, 3, NOW_S + 1) == Past()
     acting = status_of(an_outcome(), facts(dry, later_s=15))
     assert condition(acting, "Ready")["reason"] == "Served"
     assert condition(acting, "AbleToScale")["reason"] == "ReadyForNewScale"
@@ -408,11 +409,13 @@ def test_what_a_dry_run_would_have_done_is_called_so_and_forgotten_by_who_acts()
 
 def test_a_restart_reads_back_when_and_how_it_last_acted():
     changed = status_of(ADD, facts())
-    assert last_change(changed, NOW_S + 1) == Change(NOW_S, 4, 6)
+    assert past_of(changed, 3, NOW_S + 1) == Past((Change(NOW_S, 2),), 6)
     holding = status_of(an_outcome(6, 6), facts(changed, later_s=15))
     limited = status_of(an_outcome(6, 6, (Reason.BELOW_BAND, Reason.SCALE_UP_LIMIT)), facts(holding, later_s=30))
     invalid = invalid_status("spec.minReplicas: 9 is above 8", facts(limited, later_s=45))
-    assert [last_change(each, NOW_S + 60) for each in (holding, limited, invalid)] == [Change(NOW_S, 4, 6)] * 3
+    pasts = [past_of(each, 3, NOW_S + 60) for each in (holding, limited, invalid)]
+    assert [past.changes for past in pasts] == [(Change(NOW_S, 2),)] * 3
+    assert [past.size for past in pasts] == [6, 6, None]
 
 
 SIZES = {"fromReplicas": 4, "toReplicas": 6}
@@ -430,7 +433,7 @@ SIZES = {"fromReplicas": 4, "toReplicas": 6}
     ],
 )
 def test_what_cannot_have_happened_is_not_read_back(status):
-    assert last_change(status, NOW_S) is None
+    assert past_of(status, 3, NOW_S) == Past()
 
 
 JSON = st.recursive(

@@ -415,6 +415,7 @@ def test_a_decision_fits_into_the_status():
         "referenceReplicas": decision.reference_replicas,
         "lastScaleTime": when,
         "lastScale": {"fromReplicas": 4, "toReplicas": 6},
+        "recentChanges": [{"time": when, "added": 2}, {"time": when, "removed": 1}],
         "conditions": [ready],
         "lastDecision": {
             "time": when,
