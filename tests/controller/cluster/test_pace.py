@@ -4,6 +4,7 @@ import math
 import pytest
 
 from controller.cluster.pace import SHARES, Pace, QueueFullError, ShedError, Turn
+from tests.virtual_time import run_virtually
 
 CHANGE, READ, TELL, LEARN = Turn
 EVER = math.inf
@@ -29,7 +30,7 @@ def test_what_was_saved_goes_out_as_it_comes_and_then_changes_go_first(monkeypat
     async def run():
         return await in_order(Pace(requests_per_s=20, burst=2), READ, READ, TELL, READ, CHANGE, CHANGE, READ)
 
-    assert asyncio.run(run()) == [0, 1, 4, 5, 3, 6, 2]
+    assert run_virtually(run()) == [0, 1, 4, 5, 3, 6, 2]
 
 
 @pytest.mark.parametrize("patient", [TELL, LEARN])
@@ -46,7 +47,7 @@ def test_what_is_patient_leaves_what_a_second_brings_to_changes_and_reads(patien
             each.cancel()
         pace.close()
 
-    asyncio.run(run())
+    run_virtually(run())
 
 
 @pytest.mark.parametrize(("requests_per_s", "burst"), [(500, 1), (500, 2), (50, 30), (500, 1000)])
@@ -57,7 +58,7 @@ def test_what_is_patient_has_its_turn_at_any_pace(requests_per_s, burst):
         async with asyncio.timeout(5):
             return await in_order(pace, TELL, LEARN)
 
-    assert asyncio.run(run()) == [0, 1]
+    assert run_virtually(run()) == [0, 1]
 
 
 def test_who_gives_up_leaves_the_turn_to_the_next():
@@ -69,7 +70,7 @@ def test_who_gives_up_leaves_the_turn_to_the_next():
         gone.cancel()
         return await in_order(pace, READ, CHANGE)
 
-    assert asyncio.run(run()) == [1, 0]
+    assert run_virtually(run()) == [1, 0]
 
 
 def test_a_turn_that_came_too_late_is_given_back():
@@ -84,7 +85,7 @@ def test_a_turn_that_came_too_late_is_given_back():
         await asyncio.wait_for(pace.turn(READ, EVER), 5)
         pace.close()
 
-    asyncio.run(run())
+    run_virtually(run())
 
 
 def test_a_pause_ends_with_changes_first():
@@ -93,7 +94,7 @@ def test_a_pause_ends_with_changes_first():
         pace.pause(CHANGE, 0.02)
         return await in_order(pace, LEARN, TELL, READ, CHANGE)
 
-    assert asyncio.run(run()) == [3, 2, 1, 0]
+    assert run_virtually(run()) == [3, 2, 1, 0]
 
 
 def test_a_pause_takes_what_was_saved():
@@ -106,7 +107,7 @@ def test_a_pause_takes_what_was_saved():
         turn.cancel()
         pace.close()
 
-    asyncio.run(run())
+    run_virtually(run())
 
 
 @pytest.mark.parametrize("refused", Turn)
@@ -122,7 +123,7 @@ def test_who_is_refused_silences_those_behind_and_nobody_before(refused):
                 await pace.turn(kind, 0)
         pace.close()
 
-    asyncio.run(run())
+    run_virtually(run())
 
 
 async def served_among(monkeypatch, seconds, **crowds):
@@ -170,21 +171,21 @@ def a_pace(monkeypatch, requests_per_s=20, burst=30):
 @pytest.mark.parametrize("kind", Turn)
 def test_namespaces_are_served_in_turn_whatever_one_of_them_asks(kind, monkeypatch):
     crowds = {"evil": (kind, 150), "good": (kind, 10), "fair": (kind, 30)}
-    served = asyncio.run(served_among(monkeypatch, 2.0, **crowds))
+    served = run_virtually(served_among(monkeypatch, 2.0, **crowds))
     assert served["good"] == 10
     assert served["fair"] >= 13
     assert served["evil"] <= 30 + served["fair"] + 1  # with the burst, when it was alone
 
 
 def test_a_namespace_alone_has_the_whole_rate(monkeypatch):
-    served = asyncio.run(served_among(monkeypatch, 5.0, alone=(READ, 150)))
+    served = run_virtually(served_among(monkeypatch, 5.0, alone=(READ, 150)))
     assert served["alone"] >= 98
 
 
 @pytest.mark.parametrize("kind", SHARES)
 def test_each_kind_keeps_its_share_beside_changes_without_end(kind, monkeypatch):
     crowds = {"evil": (CHANGE, 200), "good": (kind, 100)}
-    served = asyncio.run(served_among(monkeypatch, 9.0, **crowds))
+    served = run_virtually(served_among(monkeypatch, 9.0, **crowds))
     assert served["good"] >= 0.9 * SHARES[kind] * 20 * 9 - 1
     assert served["evil"] >= 0.7 * 20 * 9
 
@@ -207,7 +208,7 @@ def test_a_namespace_waits_with_a_bounded_number_of_requests_and_others_are_not_
             each.cancel()
         pace.close()
 
-    asyncio.run(run())
+    run_virtually(run())
 
 
 BEHIND = [kind for kind in Turn if kind is not CHANGE]
@@ -239,7 +240,7 @@ def test_who_waits_for_long_has_a_turn_however_often_changes_are_refused(kind, m
         refusing.cancel()
         pace.close()
 
-    asyncio.run(run())
+    run_virtually(run())
 
 
 @pytest.mark.parametrize("kind", BEHIND)
@@ -256,7 +257,7 @@ def test_who_waits_for_long_has_a_turn_however_many_changes_there_are(kind, monk
             change.cancel()
         pace.close()
 
-    asyncio.run(run())
+    run_virtually(run())
 
 
 @pytest.mark.parametrize("kind", BEHIND)
@@ -269,4 +270,4 @@ def test_a_silence_that_it_was_asked_for_itself_is_kept(kind, monkeypatch):
         assert not await within_s(0.3, pace, kind)
         pace.close()
 
-    asyncio.run(run())
+    run_virtually(run())
