@@ -19,6 +19,7 @@ from scaling.decision import Reason
 from scaling.observation import Value
 from tests.controller.cluster.test_events import RIVAL
 from tests.controller.cluster.test_status import ADD, CALM, an_outcome, facts, merged, without_scale
+from tests.virtual_time import run_virtually
 
 PATH = "/apis/forescale.dev/v1alpha1/namespaces/shop/scalingpolicies/web/status"
 
@@ -93,7 +94,7 @@ def run(story, **wishes):
         async with reporting(**wishes) as (api, reporter):
             await story(api, reporter)
 
-    asyncio.run(told())
+    run_virtually(told())
 
 
 def refused(code, reason="Nothing", retry_after_s=None):
