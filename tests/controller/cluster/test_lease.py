@@ -10,6 +10,7 @@ import pytest
 from controller.cluster.api_answer import ApiError
 from controller.cluster.lease import Lease, LeaseSettings, own_identity, suspended_too_s
 from scaling.errors import InputError
+from tests.virtual_time import run_virtually
 
 WITHIN_S = 20.0
 """Real seconds until a test gives up; what is tested runs on the test's own clock."""
@@ -127,7 +128,7 @@ def test_a_lease_that_is_not_there_is_made_and_renewed():
             assert a.lease.held()
         return leases, a
 
-    leases, a = asyncio.run(run())
+    leases, a = run_virtually(run())
     spec = leases.lease["spec"]
     assert (spec["holderIdentity"], spec["leaseDurationSeconds"], spec["leaseTransitions"]) == ("a", 15, 0)
     assert spec["acquireTime"] < spec["renewTime"]
@@ -155,7 +156,7 @@ def test_who_only_looks_takes_nothing_and_learns_when_it_is_free():
         await task
         return leases, watcher
 
-    leases, watcher = asyncio.run(run())
+    leases, watcher = run_virtually(run())
     assert set(leases.writes) == {"a"}
     assert (watcher.lease.held(), watcher.told) == (False, [])
 
@@ -180,7 +181,7 @@ def test_a_silent_holder_is_replaced_when_its_record_has_not_changed_for_its_dur
             b.clock.now_s += 0.2
             await until(b.lease.held)
 
-    asyncio.run(run())
+    run_virtually(run())
     assert leases.lease["spec"]["leaseTransitions"] == 4
 
 
@@ -202,7 +203,7 @@ def test_who_was_stopped_for_a_minute_says_no_before_anything_else_runs_and_find
                 assert not a.lease.held()
                 assert b.lease.held()
 
-    asyncio.run(run())
+    run_virtually(run())
 
 
 def test_who_was_stopped_and_finds_nobody_else_goes_on():
@@ -215,7 +216,7 @@ def test_who_was_stopped_and_finds_nobody_else_goes_on():
             await until(a.lease.held)
         assert a.told == [True, False, True]
 
-    asyncio.run(run())
+    run_virtually(run())
 
 
 def test_an_answer_that_came_too_late_counts_from_the_question():
@@ -232,7 +233,7 @@ def test_an_answer_that_came_too_late_counts_from_the_question():
             await a.looked()
             assert not a.lease.held()
 
-    asyncio.run(run())
+    run_virtually(run())
 
 
 def test_an_api_server_that_fails_ends_it_at_the_renew_deadline_and_no_sooner():
@@ -254,7 +255,7 @@ def test_an_api_server_that_fails_ends_it_at_the_renew_deadline_and_no_sooner():
             assert a.lease.problem == ""
             assert not task.done()
 
-    asyncio.run(run())
+    run_virtually(run())
 
 
 def test_an_api_server_that_hangs_does_not_hide_the_lapse():
@@ -270,7 +271,7 @@ def test_an_api_server_that_hangs_does_not_hide_the_lapse():
             leases.hangs = False
             await until(a.lease.held)
 
-    asyncio.run(run())
+    run_virtually(run())
 
 
 def test_a_stop_hands_over_at_once_and_we_stop_before_we_say_so():
@@ -294,7 +295,7 @@ def test_a_stop_hands_over_at_once_and_we_stop_before_we_say_so():
             assert leases.writes[leases.writes.index("") + 1] == "b"
             assert a.told == [True, False]
 
-    asyncio.run(run())
+    run_virtually(run())
 
 
 def test_a_stop_of_one_who_waits_writes_nothing():
@@ -308,7 +309,7 @@ def test_a_stop_of_one_who_waits_writes_nothing():
             await task
             assert set(leases.writes) == {"a"}
 
-    asyncio.run(run())
+    run_virtually(run())
 
 
 def test_a_release_that_meets_an_edit_is_tried_again():
@@ -330,7 +331,7 @@ def test_a_release_that_meets_an_edit_is_tried_again():
             await task
         return leases
 
-    assert asyncio.run(run()).lease["spec"]["holderIdentity"] == ""
+    assert run_virtually(run()).lease["spec"]["holderIdentity"] == ""
 
 
 def test_of_two_who_take_a_free_lease_at_once_the_slower_one_waits_without_a_complaint(caplog):
@@ -343,7 +344,7 @@ def test_of_two_who_take_a_free_lease_at_once_the_slower_one_waits_without_a_com
             await until(lambda: a.lease.holder == "b")
             assert (a.told, leases.writes) == ([], [])
 
-    asyncio.run(run())
+    run_virtually(run())
     assert caplog.messages == []
 
 
@@ -358,7 +359,7 @@ def test_an_edit_of_the_object_by_somebody_else_costs_nothing():
             assert a.lease.held()
         assert a.told == [True]
 
-    asyncio.run(run())
+    run_virtually(run())
 
 
 def test_a_lease_that_is_deleted_is_made_anew():
@@ -371,7 +372,7 @@ def test_a_lease_that_is_deleted_is_made_anew():
             await until(lambda: leases.lease is not None)
             await until(a.lease.held)
 
-    asyncio.run(run())
+    run_virtually(run())
 
 
 def test_a_lease_that_is_deleted_is_its_holders_for_as_long_as_that_may_not_know():
@@ -389,7 +390,7 @@ def test_a_lease_that_is_deleted_is_its_holders_for_as_long_as_that_may_not_know
             b.clock.now_s += 0.2
             await until(b.lease.held)
 
-    asyncio.run(run())
+    run_virtually(run())
 
 
 @pytest.mark.parametrize(
@@ -408,7 +409,7 @@ def test_a_record_without_a_holder_is_free(spec):
         async with running(a):
             await until(a.lease.held)
 
-    asyncio.run(run())
+    run_virtually(run())
 
 
 def test_a_record_without_a_duration_stands_for_ours():
@@ -421,7 +422,7 @@ def test_a_record_without_a_duration_stands_for_ours():
             a.clock.now_s += 15
             await until(a.lease.held)
 
-    asyncio.run(run())
+    run_virtually(run())
 
 
 def test_each_process_is_somebody_else():
@@ -450,7 +451,7 @@ def test_what_was_renewed_is_left_alone_for_longer_than_what_failed():
             await asyncio.sleep(0.1)
             assert len(tries) > 3
 
-    asyncio.run(run())
+    run_virtually(run())
 
 
 @pytest.mark.parametrize(
