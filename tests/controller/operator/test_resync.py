@@ -7,6 +7,7 @@ from controller.cluster.api import Listed
 from controller.cluster.api_answer import ApiError
 from controller.operator.resync import MOST_READ, Kept, Resync
 from controller.operator.told import Told
+from tests.virtual_time import run_virtually
 
 
 class Listings:
@@ -45,7 +46,7 @@ def kept_after(listings, known, namespaces=("one", "two")):
         task.cancel()
         await asyncio.wait([task])
 
-    asyncio.run(asyncio.wait_for(run(), 5.0))
+    run_virtually(asyncio.wait_for(run(), 5.0))
     return told
 
 
@@ -82,7 +83,7 @@ def looks_after(monkeypatch, listings, known, untold_s=0.0, are_all=False):
         with contextlib.suppress(TimeoutError, StopAsyncIteration, RuntimeError):
             await asyncio.wait_for(Resync(Api(), [kept], ()).run(), 0.2)  # type: ignore[arg-type]
 
-    asyncio.run(run())
+    run_virtually(run())
     return len(begun), next(asked, None) is None
 
 
@@ -126,7 +127,7 @@ def test_each_kind_has_its_own_time_to_be_told_of(monkeypatch):
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(Resync(Api(), kinds, ()).run(), 0.2)  # type: ignore[arg-type]
 
-    asyncio.run(run())
+    run_virtually(run())
     assert begun == ["rivals"] * 2
 
 
@@ -175,7 +176,7 @@ class Cluster:
         kept = Kept("g", "v1", "things", lambda: set(self.things), lambda *_: None, told=self.told)
 
         self.heard.clear()
-        asyncio.run(Resync(self, [kept], (), self.begin_anew).compare())  # type: ignore[arg-type]
+        run_virtually(Resync(self, [kept], (), self.begin_anew).compare())  # type: ignore[arg-type]
         return self.heard
 
 
