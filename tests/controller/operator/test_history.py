@@ -12,6 +12,7 @@ from controller.operator.policies import Policies
 from controller.ports import Refused, Scale, Target
 from scaling.workload import DAY_MINUTES, MINUTE_STEPS, STEP_S
 from tests.controller.operator.test_policies import a_body
+from tests.virtual_time import run_virtually
 
 
 class Source:
@@ -49,7 +50,7 @@ def filled(source, scale=Scale(3, 3), before=lambda care: None):  # noqa: B008  
         await asyncio.gather(working, return_exceptions=True)
         return care
 
-    return asyncio.run(asyncio.wait_for(work(), 20))
+    return run_virtually(asyncio.wait_for(work(), 20))
 
 
 def test_the_hour_comes_before_the_day():
@@ -99,7 +100,7 @@ def test_a_memory_that_an_edit_dropped_is_not_filled_and_the_new_one_waits_for_i
     policies.note(None, a_body())
     (care,) = policies
     filled: list[tuple[bool, int]] = []
-    asyncio.run(work())
+    run_virtually(work())
     assert filled == [(False, 0), (True, 100)]
 
 
@@ -130,7 +131,7 @@ def test_what_the_watches_have_not_told_yet_is_waited_for(monkeypatch):
     policies = Policies(lambda: 0.0)
     policies.note(None, a_body())
     (care,) = policies
-    asyncio.run(asyncio.wait_for(work(), 5))
+    run_virtually(asyncio.wait_for(work(), 5))
     assert seen[:4] == [False] * 4
     assert care.target is not None
     assert care.target.state.memory["steps"] == 100
@@ -165,7 +166,7 @@ def test_whoever_asks_again_for_a_history_that_cannot_be_had_has_it_asked_for_at
     policies = Policies(lambda: 0.0)
     policies.note(None, a_body())
     (care,) = policies
-    at_once, later = asyncio.run(work())
+    at_once, later = run_virtually(work())
     assert at_once == 3
     assert 1 <= later <= 5
 
