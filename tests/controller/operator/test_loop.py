@@ -16,6 +16,7 @@ from scaling.decision import Action, Reason
 from scaling.observation import Unknown, Value
 from scaling.policy import RULES
 from tests.controller.operator.test_policies import a_body
+from tests.virtual_time import run_virtually
 
 INTERVAL_S = 15.0
 ALWAYS_FROZEN = {"schedule": "* * * * *", "duration": "1h", "action": "Freeze"}
@@ -108,7 +109,7 @@ def play(story):
         await story(stage)
         return stage
 
-    return asyncio.run(on_stage())
+    return run_virtually(on_stage())
 
 
 def test_the_first_look_changes_nothing_and_the_next_one_acts():
