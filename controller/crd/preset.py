@@ -6,7 +6,7 @@ What the queries of a preset are, and which parameters go with which kind, is in
 from collections.abc import Iterator, Mapping
 
 from controller.crd.fields import Build, Field, ListOf, Named, Rule, Text, Within, boolean, choice, duration
-from controller.promql.presets import PARAMETERS, LabelValue, Preset, PresetKind
+from controller.promql.presets import PARAMETERS, LabelValue, Preset, PresetKind, Reporter
 from scaling.limits import Limit
 
 MOST_LABELS = 16
@@ -73,6 +73,13 @@ PRESET: Mapping[str, Field] = {
         "exported_namespace and exported_service.",
         absent="false",
     ),
+    "reporter": Field(
+        choice(Reporter),
+        "reporter",
+        about="Istio: which proxy counts: destination is the target's own sidecar, waypoint the waypoint of ambient "
+        "mode.",
+        absent="destination",
+    ),
     "workload": Field(
         kubernetes_name,
         "workload",
@@ -102,6 +109,12 @@ PRESET: Mapping[str, Field] = {
     ),
     "container": Field(
         kubernetes_name, "container", about="CpuUsage: one container of the pods.", absent="all of them together"
+    ),
+    "containerLabel": Field(
+        boolean,
+        "container_label",
+        about="CpuUsage: whether cAdvisor's series name their container; false takes those of whole pods.",
+        absent="true",
     ),
     "queueName": Field(some_name, "queue_name", about="RabbitMQ: the queue. Required there."),
     "vhostName": Field(some_name, "vhost_name", about="RabbitMQ: its virtual host.", absent="whichever has the queue"),

@@ -14,7 +14,7 @@ from controller.crd.fields import an_object, read_fields
 from controller.crd.freeze_window import FreezeWindow
 from controller.crd.manifest import read_documents
 from controller.crd.tables import KIND, RESOURCE, ClusterGuardrails, TargetRef
-from controller.promql.presets import Preset, Subject, bad_ratio_query, demand_query
+from controller.promql.presets import Preset, Subject, bad_ratio_query, demand_query, hint
 from controller.promql.structure import unreadable_together
 from scaling.errors import InputError
 from scaling.limits import shown
@@ -41,6 +41,9 @@ class Queries:
 
     bad_path: str = "spec.service.badRatioQuery"
     """The field that the query for bad requests is from."""
+
+    hint: str = ""
+    """What to look at when the demand's query finds no series; empty for a query that the user wrote."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ def _with_queries_of(preset: Preset, policy: PolicyResource) -> PolicyResource:
         raise InputError("spec.demand: give one of query, preset, not query and preset")
     api_group = policy.target.api_version.rpartition("/")[0]
     subject = Subject(policy.namespace, api_group, policy.target.kind, policy.target.name)
-    queries = replace(policy.queries, demand=demand_query(preset, subject), demand_path=PRESET_PATH)
+    queries = replace(policy.queries, demand=demand_query(preset, subject), demand_path=PRESET_PATH, hint=hint(preset))
     if queries.bad_ratio is None:
         bad_ratio = bad_ratio_query(preset, subject, policy.spec.objective_s)
         queries = replace(queries, bad_ratio=bad_ratio, bad_path=f"{PRESET_PATH} (bad requests)")

@@ -57,7 +57,8 @@ class PrometheusMetrics:
         if query is None:
             return Unknown(Reason.METRIC_ERROR, "neither spec.demand.query nor spec.demand.preset is given")
         reading = usable(await self.read(query, target.resource.spec.guardrails.stale_after_s, now_s))
-        return await self._checked(query, reading, now_s, target.spec.empty_is)
+        checked = await self._checked(query, reading, now_s, target.spec.empty_is)
+        return _with_hint(checked, target.resource.queries.hint)
 
     async def bad_ratio(self, target: Target, now_s: float) -> float | None:
         """The share of bad requests; None where it is not asked for, not known, or known in part."""
@@ -170,6 +171,13 @@ class PrometheusMetrics:
     def _key(self, query: str) -> str:
         shape = self._shapes.of(query)
         return query if shape is None else shape.key
+
+
+def _with_hint(reading: Reading, hint: str) -> Reading:
+    """A reading whose message says what to look at, where a preset's query found nothing."""
+    if hint and isinstance(reading, Unknown) and reading.reason is Reason.METRIC_EMPTY:
+        return Unknown(reading.reason, f"{reading.message}; {hint}")
+    return reading
 
 
 class _Samples:

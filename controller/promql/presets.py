@@ -31,6 +31,13 @@ WINDOW_S = 60.0
 """What a rate is taken over by default: 4 scrapes of 15 s, so that a lost one or two leave a rate."""
 
 
+class Reporter(StrEnum):
+    """Which of Istio's proxies counts a request, as its metrics spell it."""
+
+    DESTINATION = "destination"
+    WAYPOINT = "waypoint"
+
+
 class PresetKind(StrEnum):
     """Where load is measured."""
 
@@ -52,17 +59,22 @@ class Parameter:
     required: bool = False
 
 
+SET_BY = {"reporter": "reporter", "container": "containerLabel"}
+"""Labels that a field sets, and that are wanted otherwise now and then."""
+
 QUEUES = (PresetKind.RABBITMQ, PresetKind.KAFKA)
 PARAMETERS = {
     "window_s": Parameter("window", tuple(kind for kind in PresetKind if kind not in QUEUES)),
     "ingress": Parameter("ingress", (PresetKind.NGINX_INGRESS,)),
     "honor_labels": Parameter("honorLabels", (PresetKind.NGINX_INGRESS,)),
+    "reporter": Parameter("reporter", (PresetKind.ISTIO,)),
     "workload": Parameter("workload", (PresetKind.ISTIO,)),
     "service": Parameter("service", (PresetKind.NGINX_INGRESS, PresetKind.ISTIO)),
     "cluster": Parameter("cluster", (PresetKind.ENVOY,), required=True),
     "metric": Parameter("metric", (PresetKind.HTTP_METRICS, PresetKind.RABBITMQ)),
     "status_label": Parameter("statusLabel", (PresetKind.HTTP_METRICS,)),
     "container": Parameter("container", (PresetKind.CPU_USAGE,)),
+    "container_label": Parameter("containerLabel", (PresetKind.CPU_USAGE,)),
     "queue_name": Parameter("queueName", (PresetKind.RABBITMQ,), required=True),
     "vhost_name": Parameter("vhostName", (PresetKind.RABBITMQ,)),
     "consumer_group": Parameter("consumerGroup", (PresetKind.KAFKA,), required=True),
@@ -89,12 +101,14 @@ class Preset:
     window_s: float | None = None
     ingress: str | None = None
     honor_labels: bool | None = None
+    reporter: Reporter | None = None
     workload: str | None = None
     service: str | None = None
     cluster: str | None = None
     metric: str | None = None
     status_label: str | None = None
     container: str | None = None
+    container_label: bool | None = None
     queue_name: str | None = None
     vhost_name: str | None = None
     consumer_group: str | None = None
@@ -107,6 +121,8 @@ class Preset:
                 raise InputError(f"{path}: goes with kind {' or '.join(parameter.kinds)}, not {self.kind}")
             if parameter.required and not given and self.kind in parameter.kinds:
                 raise InputError(f"{path} is required for kind {self.kind}, but missing")
+        if self.container is not None and self.container_label is False:
+            raise InputError("spec.demand.preset.container: series without containerLabel do not name containers")
         names = [label.name for label in self.labels]
         for name in names:
             if names.count(name) > 1:
@@ -164,6 +180,22 @@ def bad_ratio_query(preset: Preset, subject: Subject, objective_s: float) -> str
             return None
 
 
+def hint(preset: Preset) -> str:
+    """What to look at when the demand's query finds no series, in a clause for the end of a message."""
+    match preset.kind:
+        case PresetKind.NGINX_INGRESS if preset.honor_labels is None:
+            return "if the scrape of ingress-nginx honours labels, set honorLabels: true"
+        case PresetKind.ISTIO if preset.reporter is None:
+            return "in ambient mode, where a waypoint counts requests, set reporter: waypoint"
+        case PresetKind.HTTP_METRICS if not preset.labels:
+            return "if the series have other labels than namespace and service, set labels"
+        case PresetKind.CPU_USAGE if preset.container is None and preset.container_label is None:
+            return "if cAdvisor's series have no container label, set containerLabel: false"
+        case PresetKind.RABBITMQ if preset.metric is None:
+            return f"if /metrics/per-object is scraped, set metric: {PER_OBJECT_MESSAGES}"
+    return "compare the names in the query, shown in status.queries, with the labels of your series"
+
+
 HTTP_REQUESTS = "http_requests_total"
 """As Prometheus' own guides name it, with the code in the label `code` as client_golang's promhttp has it.
 
@@ -175,6 +207,8 @@ OTEL_STATUS = "http_response_status_code"
 
 QUEUE_MESSAGES = "rabbitmq_detailed_queue_messages_ready"
 """Of /metrics/detailed; a plain /metrics has no queues by name, and /metrics/per-object calls them otherwise."""
+
+PER_OBJECT_MESSAGES = "rabbitmq_queue_messages_ready"
 
 CONSUMERS_LAG = "kafka_consumergroup_lag_sum"
 """Of a topic's partitions together. Of each, without `_sum`, it is -1 where the group has committed no offset yet."""
@@ -208,11 +242,12 @@ def _of_ingress(preset: Preset, subject: Subject) -> list[str]:
 
 
 def _of_mesh(preset: Preset, subject: Subject) -> list[str]:
-    """As the target's own proxies count, so that no request counts twice."""
+    """As the target's own proxies or its waypoint count, one of them, so that no request counts twice."""
     workload = preset.workload or (None if preset.service else subject.name)
     named = [*_given("destination_workload", workload), *_given("destination_service_name", preset.service)]
     whose = "destination_workload_namespace" if workload else "destination_service_namespace"
-    return [_is("reporter", "destination"), _is(whose, subject.namespace), *named]
+    reporter = preset.reporter or Reporter.DESTINATION
+    return [_is("reporter", reporter), _is(whose, subject.namespace), *named]
 
 
 def _of_cluster(preset: Preset) -> list[str]:
@@ -227,10 +262,13 @@ def _of_service(preset: Preset, subject: Subject) -> list[str]:
 
 
 def _of_containers(preset: Preset, subject: Subject) -> list[str]:
-    """The pods by the names that their controllers give; the sums over a pod and its pause container left out."""
+    """The pods by the names that their controllers give; the sums over a pod and its pause container left out, or the
+    sums over pods alone."""
     named = literal(subject.name) + _ending_of_pods(subject)
     pods = [_is("namespace", subject.namespace), f"pod=~{quoted(named)}"]
     containers = _given("container", preset.container) or ['container!=""', 'container!="POD"']
+    if preset.container_label is False:
+        containers = ['container=""']
     return [*pods, *containers]
 
 
@@ -323,7 +361,9 @@ def _series(preset: Preset, metric: str, matchers: Sequence[str]) -> str:
     own = {re.split("[=!]", matcher)[0]: matcher for matcher in matchers}
     for label in preset.labels:
         if label.name in own:
-            raise InputError(f"spec.demand.preset.labels: {label.name} is the preset's own: {own[label.name]}")
+            instead = SET_BY.get(label.name)
+            advice = f"; set spec.demand.preset.{instead}" if instead else ""
+            raise InputError(f"spec.demand.preset.labels: {label.name} is the preset's own: {own[label.name]}{advice}")
     more = (_is(label.name, label.value) for label in preset.labels)
     return f"{metric}{{{','.join([*matchers, *more])}}}"
 

@@ -12,10 +12,11 @@ from tests.controller.crd.test_schema import SCHEMA
 
 EVERY_PRESET: list[dict[str, Any]] = [
     {"kind": "NginxIngress", "ingress": "web", "service": "web", "honorLabels": True, "window": "2m"},
-    {"kind": "Istio", "workload": "web-v1", "service": "web"},
+    {"kind": "Istio", "workload": "web-v1", "service": "web", "reporter": "waypoint"},
     {"kind": "Envoy", "cluster": "shop/web/80"},
     {"kind": "HttpMetrics", "metric": "requests_total", "statusLabel": "status"},
     {"kind": "CpuUsage", "container": "app", "labels": [{"name": "cluster", "value": "eu-1"}]},
+    {"kind": "CpuUsage", "containerLabel": False},
     {"kind": "RabbitMQ", "queueName": "orders", "vhostName": "/", "metric": "rabbitmq_queue_messages_ready"},
     {"kind": "Kafka", "consumerGroup": "orders", "topic": "orders.v1"},
 ]

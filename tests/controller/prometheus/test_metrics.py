@@ -2,6 +2,7 @@ import asyncio
 import itertools
 import logging
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -278,6 +279,20 @@ def test_a_series_that_stops_is_noticed_within_the_limit():
         return await metrics.demand(a_target(), 300.0)
 
     assert with_metrics(stub, use) == Value(7.0)
+
+
+def test_a_preset_that_finds_nothing_says_what_to_look_at():
+    target = a_target("sum(x)")
+    queries = replace(target.resource.queries, hint="set reporter: waypoint")
+    hinted = Target(replace(target.resource, queries=queries))
+
+    async def use(metrics):
+        return await metrics.demand(hinted, 0.0), await metrics.demand(target, 0.0)
+
+    assert with_metrics(Stub(body=a_vector()), use) == (
+        Unknown(Reason.METRIC_EMPTY, "the query answered nothing; set reporter: waypoint"),
+        Unknown(Reason.METRIC_EMPTY, "the query answered nothing"),
+    )
 
 
 @pytest.mark.parametrize(

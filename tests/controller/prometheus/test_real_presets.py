@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from controller.promql.presets import LabelValue, Preset, PresetKind, Subject, bad_ratio_query, demand_query
+from controller.promql.presets import LabelValue, Preset, PresetKind, Reporter, Subject, bad_ratio_query, demand_query
 from scaling.observation import Value
 from tests.controller.prometheus.real import a_prometheus, read
 
@@ -91,6 +91,8 @@ ISTIO = lines(
     of_istio("destination", 503, {"5": 5}),
     of_istio("destination", 200, {"5": 32}, workload="web-v2"),
     of_istio("source", 200, {"5": 64}),
+    of_istio("waypoint", 200, {"100": 12}),
+    of_istio("waypoint", 503, {"5": 4}),
 )
 
 # Envoy: its times do not tell the status
@@ -271,6 +273,7 @@ def a_preset(kind: str, **wishes: Any) -> Preset:
 @pytest.mark.parametrize(
     ("kind", "wishes", "demand"),
     [
+        ("Istio", {"reporter": Reporter.WAYPOINT}, 16),
         ("NginxIngress", {}, 66),
         ("NginxIngress", {"service": "web"}, 50),
         ("NginxIngress", {"honor_labels": True, "service": "other"}, 16),
@@ -283,6 +286,7 @@ def a_preset(kind: str, **wishes: Any) -> Preset:
         ("HttpMetrics", {"metric": "http_server_request_duration_seconds_count"}, 15),
         ("CpuUsage", {}, 1.5 * 1.5),
         ("CpuUsage", {"container": "app"}, 1.5),
+        ("CpuUsage", {"container_label": False}, 1.5 * 1.75),
         ("RabbitMQ", {"queue_name": "orders"}, 16),
         ("RabbitMQ", {"queue_name": "orders", "vhost_name": "/"}, 7),
         ("Kafka", {"consumer_group": "web"}, 24),

@@ -9,9 +9,11 @@ from controller.promql.presets import (
     LabelValue,
     Preset,
     PresetKind,
+    Reporter,
     Subject,
     bad_ratio_query,
     demand_query,
+    hint,
 )
 from controller.promql.syntax import selectors
 from scaling.errors import InputError
@@ -52,6 +54,15 @@ def bad_ratio(kind, objective_s=0.25, **changes):
             demand("Istio", service="web"),
             'sum(rate(istio_requests_total{reporter="destination",destination_service_namespace="shop",'
             'destination_service_name="web"}[1m]))',
+        ),
+        (
+            demand("Istio", reporter=Reporter.WAYPOINT),
+            'sum(rate(istio_requests_total{reporter="waypoint",destination_workload_namespace="shop",'
+            'destination_workload="web"}[1m]))',
+        ),
+        (
+            demand("CpuUsage", Subject("shop", "apps", "StatefulSet", "db"), container_label=False),
+            'sum(rate(container_cpu_usage_seconds_total{namespace="shop",pod=~"db-[0-9]+",container=""}[1m]))',
         ),
         (
             demand("Envoy", cluster="httproute/shop/web/rule/0"),
@@ -152,6 +163,10 @@ def test_a_client_that_left_before_istio_had_an_answer_is_no_failure_of_the_serv
     ("wishes", "message"),
     [
         ({"kind": PresetKind.ENVOY}, "spec.demand.preset.cluster is required for kind Envoy, but missing"),
+        (
+            {"kind": PresetKind.CPU_USAGE, "container": "web", "container_label": False},
+            "spec.demand.preset.container: series without containerLabel do not name containers",
+        ),
         ({"kind": PresetKind.ISTIO, "topic": "t"}, "spec.demand.preset.topic: goes with kind Kafka, not Istio"),
         (
             {"kind": PresetKind.ISTIO, "labels": (LabelValue("a", "1"), LabelValue("a", "2"))},
@@ -168,10 +183,10 @@ def test_a_parameter_of_another_kind_is_refused(wishes, message):
 @pytest.mark.parametrize(
     ("kind", "label", "wishes", "own"),
     [
-        ("Istio", "reporter", {}, 'reporter="destination"'),
+        ("Istio", "reporter", {}, 'reporter="destination"; set spec.demand.preset.reporter'),
         ("NginxIngress", "exported_service", {"service": "web"}, 'exported_service="web"'),
         ("CpuUsage", "pod", {}, f'pod=~"web-{HASH}{{1,10}}-{HASH}{{5}}"'),
-        ("CpuUsage", "container", {}, 'container!="POD"'),
+        ("CpuUsage", "container", {}, 'container!="POD"; set spec.demand.preset.containerLabel'),
         ("RabbitMQ", "queue", {}, 'queue="web"'),
     ],
 )
@@ -186,6 +201,24 @@ def test_a_label_that_only_the_share_of_bad_requests_sets_is_refused_there():
     assert demand("HttpMetrics", labels=labels) == 'sum(rate(http_requests_total{service="web",code="200"}[1m]))'
     with pytest.raises(InputError, match="code is the preset's own: code=~"):
         bad_ratio("HttpMetrics", labels=labels)
+
+
+@pytest.mark.parametrize(
+    ("kind", "wishes", "words"),
+    [
+        ("Istio", {}, "set reporter: waypoint"),
+        ("Istio", {"reporter": Reporter.WAYPOINT}, "compare the names"),
+        ("CpuUsage", {}, "set containerLabel: false"),
+        ("CpuUsage", {"container": "web"}, "compare the names"),
+        ("NginxIngress", {}, "set honorLabels: true"),
+        ("HttpMetrics", {}, "set labels"),
+        ("RabbitMQ", {}, "set metric: rabbitmq_queue_messages_ready"),
+        ("Kafka", {}, "compare the names"),
+        ("Envoy", {}, "compare the names"),
+    ],
+)
+def test_a_preset_that_finds_nothing_has_a_hint_at_what_is_often_otherwise(kind, wishes, words):
+    assert words in hint(a_preset(kind, **wishes))
 
 
 @pytest.mark.parametrize(
