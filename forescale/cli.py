@@ -7,10 +7,10 @@ import sys
 
 try:
     import os
-    import signal
     from collections.abc import Sequence
 
     from forescale.failures import BAD_INPUT, INTERRUPTED, OWN_FAULT, READER_GONE, quiet_hooks, tell
+    from forescale.interrupts import catch, settle
     from forescale.streams import prepare
 except KeyboardInterrupt:  # Ctrl-C at once
     sys.exit(130)
@@ -20,12 +20,13 @@ __all__ = ["BAD_INPUT", "INTERRUPTED", "OWN_FAULT", "READER_GONE", "main", "run"
 
 def main() -> None:
     """Run the command line and exit."""
+    catch()
     debug = wants_debug(sys.argv[1:])
     prepare(debug)
     if not debug:
         quiet_hooks()
     code = run(sys.argv[1:])
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the rest is the interpreter's own end
+    settle()
     sys.exit(code)
 
 

@@ -11,6 +11,7 @@
 import errno
 import importlib.metadata
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -69,7 +70,7 @@ def quiet_hooks() -> None:
     import threading
 
     threading.excepthook = lambda arguments: say(f"forescale: {_of_thread(arguments.exc_value)}")
-    sys.unraisablehook = lambda unraisable: _interrupt_again(unraisable.exc_value)
+    sys.unraisablehook = lambda unraisable: _tell_unraisable(unraisable.exc_value)
     sys.excepthook = _excepthook
 
 
@@ -154,12 +155,10 @@ def _of_thread(error: BaseException | None) -> str:
     return outcome(error, ())[1] if error is not None else "internal error: a thread ended"
 
 
-def _interrupt_again(error: BaseException | None) -> None:
-    """Ctrl-C that came while Python ran a finaliser is not lost."""
+def _tell_unraisable(error: BaseException | None) -> None:
+    """Nothing: what fails while Python clears up has no effect, except Ctrl-C, which must not be lost."""
     if isinstance(error, KeyboardInterrupt):
-        import _thread
-
-        _thread.interrupt_main()
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
 
 
 def _excepthook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

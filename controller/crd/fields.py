@@ -6,15 +6,16 @@ with parameters are values, not closures, so that `schema.py` can say as a schem
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from difflib import get_close_matches
 from enum import StrEnum
+from itertools import islice
 from typing import Any
 
 from controller.promql.structure import unreadable
-from scaling.errors import InputError
+from scaling.errors import CombinedInputError, InputError, problems_of
 from scaling.limits import Limit, shown, whole_number
 
 RELEASE = "forescale 0.1"
@@ -59,16 +60,22 @@ def read_fields(value: object, path: str, fields: Mapping[str, Field]) -> dict[s
     """Read an object by its table and return keywords.
 
     An absent or null field leaves no keyword, so that every default is stated once, where the value is defined.
+    Raises CombinedInputError with a line for each field that cannot be used.
     """
     found = an_object(value, path)
-    _refuse_unknown(found, path, fields)
-    _refuse_missing(found, path, fields)
+    problems = [*_unknown(found, path, fields), *_missing(found, path, fields)]
     keywords: dict[str, Any] = {}
     for name, field in fields.items():
         if found.get(name) is None:
             continue
-        read = field.read(found[name], at(path, name))
-        keywords |= read if field.keyword is None else {field.keyword: read}
+        try:
+            read = field.read(found[name], at(path, name))
+        except InputError as error:
+            problems += problems_of(error)
+        else:
+            keywords |= read if field.keyword is None else {field.keyword: read}
+    if problems:
+        raise CombinedInputError(problems)
     return keywords
 
 
@@ -257,6 +264,9 @@ class Query:
         return value.strip()
 
 
+UNQUOTED = "; YAML reads yes, no, on and off as true and false, unless they are in quotes"
+
+
 @dataclass(frozen=True)
 class Named:
     """Reads a name of a fixed form."""
@@ -268,7 +278,9 @@ class Named:
     def __call__(self, value: object, path: str) -> str:
         if isinstance(value, str) and len(value) <= self.most_characters and re.fullmatch(self.pattern, value):
             return value
-        raise InputError(f"{path}: {shown(value)} is not {self.meaning} of at most {self.most_characters} characters")
+        hint = UNQUOTED if isinstance(value, bool) else ""
+        limit = f"of at most {self.most_characters} characters"
+        raise InputError(f"{path}: {shown(value)} is not {self.meaning} {limit}{hint}")
 
 
 @dataclass(frozen=True)
@@ -325,15 +337,18 @@ def _parse_quantity(value: str, path: str) -> Decimal:
     return Decimal(number + exponent) if exponent else Decimal(number) * SCALE[suffix]
 
 
-def _refuse_unknown(found: Mapping[Any, Any], path: str, fields: Mapping[str, Field]) -> None:
-    for name in found:
-        if name not in fields:
-            near = get_close_matches(str(name), fields, n=1) if isinstance(name, str) and len(name) < 64 else []
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(fields)}"
-            raise InputError(f"{at(path, name)}: unknown field; {hint}")
+MOST_UNKNOWN = 10
+"""Unknown fields of one object that are told. Chosen: more make no list that people read."""
 
 
-def _refuse_missing(found: Mapping[Any, Any], path: str, fields: Mapping[str, Field]) -> None:
+def _unknown(found: Mapping[Any, Any], path: str, fields: Mapping[str, Field]) -> Iterator[str]:
+    for name in islice((name for name in found if name not in fields), MOST_UNKNOWN):
+        near = get_close_matches(str(name), fields, n=1) if isinstance(name, str) and len(name) < 64 else []
+        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(fields)}"
+        yield f"{at(path, name)}: unknown field; {hint}"
+
+
+def _missing(found: Mapping[Any, Any], path: str, fields: Mapping[str, Field]) -> Iterator[str]:
     for name, field in fields.items():
         if field.required and found.get(name) is None:
-            raise InputError(f"{at(path, name)} is required, but {'null' if name in found else 'missing'}")
+            yield f"{at(path, name)} is required, but {'null' if name in found else 'missing'}"

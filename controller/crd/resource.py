@@ -5,18 +5,19 @@ Owns the reading of bodies and files. The resource's fields are in `tables.py`, 
 skipped in silence.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from controller.crd.documents import Document, documents_of, files_of
 from controller.crd.fields import an_object, read_fields
 from controller.crd.freeze_window import FreezeWindow
-from controller.crd.manifest import read_documents
+from controller.crd.manifest import MESSAGE_CHARACTERS
 from controller.crd.tables import KIND, RESOURCE, ClusterGuardrails, TargetRef
 from controller.promql.presets import Preset, Subject, bad_ratio_query, demand_query, hint
 from controller.promql.structure import unreadable_together
-from scaling.errors import InputError
+from scaling.errors import CombinedInputError, InputError, problems_of
 from scaling.limits import shown
 from scaling.spec import ScalingSpec
 
@@ -79,18 +80,45 @@ def parse_policy(body: Mapping[str, Any]) -> PolicyResource:
     return policy if preset is None else _with_queries_of(preset, policy)
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """What files hold."""
+
+    policies: list[PolicyResource]
+    skipped: list[str]
+    """Objects of other kinds, as in `shop.yaml: document 1: Service shop/web`."""
+
+
+def load_files(paths: Iterable[Path], recursive: bool = False) -> Loaded:
+    """Read the ScalingPolicies of files and folders; `-` is stdin, `recursive` goes into folders below.
+
+    Raises InputError with one line that starts with the file's name: for what cannot be read, a policy that is not
+    valid or given twice, and if there is no policy at all.
+    """
+    paths = list(paths)
+    documents = [document for path in paths for file in files_of(path, recursive) for document in documents_of(file)]
+    ours = [document for document in documents if not document.is_foreign]
+    skipped = [f"{document.place}: {document.label}" for document in documents if document.is_foreign]
+    if not ours:
+        named = ", ".join(_shown_path(path) for path in paths)
+        only = f"; only {', '.join(skipped)}"[:MESSAGE_CHARACTERS] if skipped else ""
+        raise InputError(f"{named}: holds no {KIND}{only}")
+    policies = [parse_document(document) for document in ours]
+    _refuse_duplicates(ours, policies)
+    return Loaded(policies, skipped)
+
+
 def load_policies(path: Path) -> list[PolicyResource]:
-    """Read every ScalingPolicy of a YAML file; raises InputError with one line that starts with the file's name."""
+    """Read every ScalingPolicy of a file; raises as `load_files` does."""
+    return load_files([path]).policies
+
+
+def parse_document(document: Document) -> PolicyResource:
+    """Read a document; raises InputError whose every line starts with the document's place."""
     try:
-        documents = read_documents(path)
-        if not documents:
-            raise InputError(f"holds no {KIND}")
-        policies = [_parse_document(document, number, len(documents)) for number, document in enumerate(documents, 1)]
-        _refuse_duplicates(policies)
+        return parse_policy(an_object(document.value, ""))
     except InputError as error:
-        name = str(path) if str(path).isprintable() else shown(str(path))
-        raise InputError(f"{name}: {error}") from error
-    return policies
+        raise CombinedInputError([f"{document.place}: {problem}" for problem in problems_of(error)]) from error
 
 
 def _with_queries_of(preset: Preset, policy: PolicyResource) -> PolicyResource:
@@ -124,16 +152,15 @@ def _check_queries(queries: Queries) -> None:
         raise InputError(f"spec: the {len(given)} queries have together {why}")
 
 
-def _parse_document(document: object, number: int, documents: int) -> PolicyResource:
-    try:
-        return parse_policy(an_object(document, ""))
-    except InputError as error:
-        raise InputError(f"document {number}: {error}" if documents > 1 else str(error)) from error
+def _refuse_duplicates(documents: Sequence[Document], policies: Sequence[PolicyResource]) -> None:
+    places: dict[tuple[str, str], str] = {}
+    for document, policy in zip(documents, policies, strict=True):
+        name = (policy.namespace, policy.name)
+        if name in places:
+            first = f" (first as {places[name]})" if places[name] != document.file else ""
+            raise InputError(f"{document.place}: {KIND} {'/'.join(name)} is given twice{first}")
+        places[name] = document.place
 
 
-def _refuse_duplicates(policies: list[PolicyResource]) -> None:
-    seen = set()
-    for policy in policies:
-        if (policy.namespace, policy.name) in seen:
-            raise InputError(f"{KIND} {policy.namespace}/{policy.name} is given twice")
-        seen.add((policy.namespace, policy.name))
+def _shown_path(path: Path) -> str:
+    return str(path) if str(path).isprintable() else shown(str(path))

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -221,22 +222,33 @@ def test_a_file_that_may_not_be_read_is_told_in_one_line(tmp_path):
 def test_ctrl_c_at_any_moment_ends_without_a_traceback(tmp_path):
     """Interrupt while modules are loaded, while the command runs, and at its end."""
     for delay_s in (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.5):
-        process = subprocess.Popen(
-            [
-                sys.executable,
-                "-c",
-                "import forescale; print(flush=True); from forescale.cli import main; main()",
-                *SLOW,
-            ],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert process.stdout is not None
+        assert interrupted(MAIN, tmp_path, delay_s) == (INTERRUPTED, "")
+
+
+def test_ctrl_c_that_a_library_swallows_while_it_is_loaded_comes_again(tmp_path):
+    (tmp_path / "greedy.py").write_text("import time\ntry:\n    print(flush=True); time.sleep(60)\nexcept:\n    pass\n")
+    code = f"import sys; sys.path.insert(0, '.'); import forescale.rehearsal as r; r.rehearse = {GREEDY}; {MAIN}"
+    assert interrupted(code, tmp_path, 0.0) == (INTERRUPTED, "")
+
+
+MAIN = "import forescale; print(flush=True); from forescale.cli import main; main()"
+GREEDY = "lambda wish: (__import__('greedy'), __import__('time').sleep(60))"
+
+
+def interrupted(code: str, folder: Path, delay_s: float) -> tuple[int, str]:
+    """Exit code and stderr of a command that is interrupted so long after its last line on stdout came."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *SLOW],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    for _ in range(2 if "greedy" in code else 1):
         process.stdout.readline()
-        time.sleep(delay_s)
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=120)
-        assert (process.returncode, err) == (INTERRUPTED, "")
+    time.sleep(delay_s)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    return process.returncode, err

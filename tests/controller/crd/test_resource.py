@@ -611,7 +611,9 @@ def test_the_example_of_two_workloads_parses():
         ("{}\n", "apiVersion is required, but missing"),
         ("{}\n---\n{}\n", "document 1: apiVersion is required, but missing"),
         ("a: [\n", "line 2: not usable YAML"),
-        ("&a {apiVersion: *a}\n", "kind is required, but missing"),
+        ("&a {apiVersion: *a}\n", "line 1: not usable YAML: an anchor holds itself"),
+        ("apiVersion: v1\nkind: Service\nmetadata: {name: web}\n", "holds no ScalingPolicy; only "),
+        ("apiVersion: v1\nkind: List\nitems: []\n", "holds no ScalingPolicy"),
     ],
 )
 def test_a_file_that_holds_no_policy_is_refused_by_name(tmp_path, content, message):
