@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from forescale.common import Common
+from forescale.files import FILES, RECURSIVE
 from forescale.output import JSON_ALIAS, OUTPUT, OutputFormat, chosen
 
 LOOPBACK = "127.0.0.1"
@@ -18,12 +19,8 @@ MEAN_HELP = (
 
 def dry_run(
     context: typer.Context,
-    file: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--file", "-f", metavar="POLICY.yaml", help="ScalingPolicy file, repeatable. Default: an example."
-        ),
-    ] = None,
+    file: FILES = None,
+    recursive: RECURSIVE = False,
     policy: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Folder of an exported policy. Default: the one that each resource names."),
@@ -68,7 +65,10 @@ def dry_run(
     ] = LOOPBACK,
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> None:
-    """Run ScalingPolicies against a simulated cluster and show what an HPA would have done with the same load."""
+    """Run ScalingPolicies against a simulated cluster and show what an HPA would have done with the same load.
+
+    Without -f it runs an example.
+    """
     from forescale.load import LoadRequest
     from forescale.provenance import command_line
     from forescale.rehearsal import Rehearsal, rehearse
@@ -77,7 +77,19 @@ def dry_run(
     folder = None if no_report else report_folder(report)
     form, command = chosen(output, as_json), command_line(context)
     rehearse(
-        Rehearsal(file or [], request, policy, speed, folder, form, common.quiet, metrics_port, metrics_host, command)
+        Rehearsal(
+            file or [],
+            request,
+            policy,
+            speed,
+            report=folder,
+            output=form,
+            quiet=common.quiet,
+            recursive=recursive,
+            metrics_port=metrics_port,
+            metrics_host=metrics_host,
+            command=command,
+        )
     )
 
 

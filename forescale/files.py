@@ -1,10 +1,24 @@
-"""Files that are either whole or not there."""
+"""Files that a user names: which manifests are read, and results that are either whole or not there."""
 
 import os
 import tempfile
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from scaling.errors import InputError
+
+FILES = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--file",
+        "-f",
+        metavar="FILE",
+        help="ScalingPolicies to read: a file of YAML or JSON, a folder of them, or - for stdin. Repeatable.",
+    ),
+]
+RECURSIVE = Annotated[bool, typer.Option("--recursive", "-R", help="Read the folders below a folder as well.")]
 
 
 def make_folder(folder: Path) -> Path:

@@ -14,7 +14,7 @@ from typing import Any
 
 from rich.console import Console
 
-from controller.crd.resource import PolicyResource, load_policies
+from controller.crd.resource import PolicyResource, load_files, load_policies
 from controller.dryrun.rehearsal import Load, run_policy
 from controller.frame import Frame
 from controller.policy_choice import policy_in, policy_named
@@ -28,7 +28,6 @@ from forescale.pace import Pace
 from forescale.provenance import Provenance, provenance
 from forescale.summary import document, figures, heading, headline
 from scaling.decision import Decision
-from scaling.errors import InputError
 from scaling.policy import Policy
 from scaling.workload import STEP_S
 from sim.measures import Run
@@ -48,6 +47,7 @@ class Rehearsal:
     report: Path | None = None  # None: no report
     output: OutputFormat = OutputFormat.TEXT
     quiet: bool = False  # show nothing while it runs
+    recursive: bool = False  # read folders below those of `files`
     metrics_port: int | None = None  # None: no metrics
     metrics_host: str = LOOPBACK
     command: str = ""  # for the report and the document
@@ -70,7 +70,7 @@ class Outcome:
 
 def rehearse(rehearsal: Rehearsal) -> None:
     """Run every workload and show what came of it. Raises InputError before the first step if it cannot."""
-    resources = _resources(rehearsal.files)
+    resources = _resources(rehearsal.files, rehearsal.recursive, _on_stderr(rehearsal.quiet))
     policy = None if rehearsal.policy is None else policy_in(rehearsal.policy)
     source, pace = Loads(rehearsal.load), Pace(rehearsal.speed)
     loads = [
@@ -102,16 +102,14 @@ def _step_s(interval_s: float) -> float:
     return interval_s / math.ceil(interval_s / STEP_S)
 
 
-def _resources(files: Sequence[Path]) -> list[PolicyResource]:
+def _resources(files: Sequence[Path], recursive: bool, console: Console) -> list[PolicyResource]:
     if not files:
         with importlib.resources.as_file(importlib.resources.files("forescale") / "examples" / "web.yaml") as example:
             return load_policies(example)
-    resources = [resource for file in files for resource in load_policies(file)]
-    names = [_full_name(resource) for resource in resources]
-    for name in names:
-        if names.count(name) > 1:
-            raise InputError(f"--file: ScalingPolicy {name} is given {names.count(name)} times, at most 1 allowed")
-    return resources
+    loaded = load_files(files, recursive)
+    for skipped in loaded.skipped:
+        console.print(f"skipped {skipped}", markup=False, soft_wrap=True)
+    return loaded.policies
 
 
 def _console(output: OutputFormat, quiet: bool) -> Console:
@@ -121,6 +119,10 @@ def _console(output: OutputFormat, quiet: bool) -> Console:
     if console.is_terminal:
         return console
     return Console(stderr=on_stderr, highlight=False, quiet=quiet, width=WIDTH_WITHOUT_TERMINAL)
+
+
+def _on_stderr(quiet: bool) -> Console:
+    return Console(stderr=True, highlight=False, quiet=quiet)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from scaling.errors import InputError
+from scaling.errors import CombinedInputError, InputError, problems_of
 
 SHOWN_CHARACTERS = 60
 """How much of a user's text a message repeats: enough to recognise it, too little to fill a log."""
@@ -38,9 +38,15 @@ class Limit:
 
 
 def check_limits(values: object, limits: Mapping[str, Limit]) -> None:
-    """Check each named attribute against its limit."""
+    """Check each named attribute against its limit. Raises CombinedInputError with a line for each that breaks it."""
+    problems: list[str] = []
     for name, limit in limits.items():
-        limit.check(getattr(values, name))
+        try:
+            limit.check(getattr(values, name))
+        except InputError as error:
+            problems += problems_of(error)
+    if problems:
+        raise CombinedInputError(problems)
 
 
 def whole_number(value: object, path: str) -> int:

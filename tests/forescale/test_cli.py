@@ -1,3 +1,4 @@
+import io
 import json
 import os
 import re
@@ -211,7 +212,23 @@ def test_bad_input_is_one_line_and_exit_code_2(dry_run, tmp_path, capsys, argume
 def test_a_policy_given_twice_is_refused(dry_run, tmp_path, capsys):
     file = a_policy_file(tmp_path)
     assert cli.run(["dry-run", "-f", file, "-f", file]) == 2
-    assert "shop/web is given 2 times" in error_line(capsys)
+    assert "ScalingPolicy shop/web is given twice" in error_line(capsys)
+
+
+def test_a_folder_is_run_and_objects_of_other_kinds_are_skipped_by_name(dry_run, tmp_path, capsys):
+    (tmp_path / "below").mkdir()
+    a_policy_file(tmp_path, "a")
+    a_policy_file(tmp_path / "below", "b")
+    (tmp_path / "c.yaml").write_text("apiVersion: v1\nkind: Service\nmetadata: {name: web}\n")
+    assert cli.run(["dry-run", "-f", ".", "-R", "--hours", "1", "--no-report", "-o", "json"]) == 0
+    assert [name for name, *_ in dry_run.asked] == ["a", "b"]
+    assert "skipped c.yaml: Service web" in capsys.readouterr().err
+
+
+def test_policies_come_from_stdin_too(dry_run, tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(POLICY.format(name="web", interval=15).encode())))
+    assert cli.run(["dry-run", "-f", "-", "--hours", "1", "--no-report"]) == 0
+    assert [name for name, *_ in dry_run.asked] == ["web"]
 
 
 def test_a_trace_too_short_for_the_hours_is_refused(dry_run, tmp_path, capsys):
