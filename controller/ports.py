@@ -65,6 +65,8 @@ class Scale:
     """Who else scales it, where a hold says CONFLICT."""
     waiting: Refused | None = None
     """Who would scale it too and holds, since this policy comes first."""
+    ready_known: bool = True
+    """Whether it was told how many serve; else all that are asked for count."""
     uid: str = field(default="", compare=False)
     """Of the workload, where it is a real one: made again under its name, it is another."""
 

@@ -126,7 +126,8 @@ async def _gather(target: Target, ports: Ports, now_s: float) -> Outcome:
     if isinstance(scale, Refused):
         return Outcome(target, scale, reading)
     holds = (*target.holds, *scale.holds, *(() if healthy else (Reason.UNHEALTHY,)))
-    return Outcome(target, scale, reading, Observation(reading, scale.replicas, scale.ready, bad_ratio, holds))
+    seen = Observation(reading, scale.replicas, scale.ready, bad_ratio, holds, scale.ready_known)
+    return Outcome(target, scale, reading, seen)
 
 
 def _decide(gathered: Sequence[Outcome], policy: Policy, now_s: float) -> list[Outcome]:

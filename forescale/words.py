@@ -24,6 +24,7 @@ REASONS: dict[Reason, Words] = {
     Reason.METRIC_ERROR: Words("metric failed", "the demand query failed"),
     Reason.METRIC_PARTIAL: Words("metric partial", "a part of the load is known, so nothing is removed"),
     Reason.HISTORY_SHORT: Words("history short", "less than 16 min of load is remembered"),
+    Reason.READINESS_UNKNOWN: Words("readiness unknown", "nobody tells how many replicas are ready, so all count"),
     Reason.SCALED_TO_ZERO: Words("switched off", "somebody scaled the target to zero, and only they wake it"),
     Reason.PAUSED: Words("paused", "the policy is paused"),
     Reason.CONFLICT: Words("somebody else scales", "somebody else scales the target, so nothing is changed"),

@@ -228,7 +228,8 @@ class _Draft:
             self.state.not_whole_since_s = self.now_s
         wrong = [self.reading.reason] if isinstance(self.reading, Unknown) else [Reason.METRIC_PARTIAL]
         short = [Reason.HISTORY_SHORT] if self.memory["steps"] < RECENT_STEPS else []
-        return [*([] if self.is_whole else wrong), *short]
+        unready = [] if self.observation.ready_known else [Reason.READINESS_UNKNOWN]
+        return [*([] if self.is_whole else wrong), *short, *unready]
 
     def _remember(self, demand: float) -> None:
         """Advance the memory to now with a reading of all of the demand."""

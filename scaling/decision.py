@@ -22,6 +22,7 @@ class Reason(StrEnum):
     METRIC_ERROR = "MetricError"
     METRIC_PARTIAL = "MetricPartial"
     HISTORY_SHORT = "HistoryShort"
+    READINESS_UNKNOWN = "ReadinessUnknown"
     # what answered in place of the policy
     OUT_OF_DISTRIBUTION = "OutOfDistribution"
     POLICY_UNUSABLE = "PolicyUnusable"

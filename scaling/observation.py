@@ -48,6 +48,7 @@ class Observation:
     ready_replicas: int  # serving
     bad_ratio: float | None = None
     holds: tuple[Reason, ...] = ()
+    ready_known: bool = True  # where it is not, all that are asked for count as ready
 
 
 def usable_ratio(ratio: float | None) -> float | None:

@@ -30,6 +30,7 @@ LASTING = (
     Reason.METRIC_ERROR,
     Reason.METRIC_PARTIAL,
     Reason.HISTORY_SHORT,
+    Reason.READINESS_UNKNOWN,
     Reason.FROZEN,
 )
 """Reasons that last and that no condition tells apart; others come and go with the load."""

@@ -58,6 +58,8 @@ class Workload:
     deleting: bool = False
     """Asked to go, while its pods or a finalizer keep it."""
     managers: tuple[Manager, ...] = ()
+    ready_known: bool = True
+    """Whether it was told how many serve."""
     owner: Owner | None = None
 
 

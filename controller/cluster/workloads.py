@@ -87,6 +87,8 @@ class ReadOnlyWorkloads:
         self._reads, self._watched, self._kinds, self._rivals = api, watched, kinds, rivals
         self._on_new_target = on_new_target
         self._asked: dict[Key, _Kept] = {}
+        self._told: set[Key] = set()
+        """Of those that are asked for, whose replicas were ever told of."""
         self._news: dict[Key, tuple[Workload, float]] = {}
         """What we wrote or were answered, and when, until the watch has caught up."""
         self._now_s = 0.0
@@ -137,6 +139,7 @@ class ReadOnlyWorkloads:
         self._uids.pop(target.name, None)
         if not self._rivals.is_shared(target):
             self._asked.pop(key, None)
+            self._told.discard(key)
             self._news.pop(key, None)
             self._rivals.contests.forget(key)
 
@@ -160,7 +163,8 @@ class ReadOnlyWorkloads:
             return seen
         is_believed = self._now_s - at_s < NEWS_KEPT_S and news.uid == seen.uid
         if is_believed and is_newer(news.resource_version, seen.resource_version):
-            return replace(seen, replicas=news.replicas, resource_version=news.resource_version)
+            ready = seen.ready if seen.ready_known else news.replicas
+            return replace(seen, replicas=news.replicas, ready=ready, resource_version=news.resource_version)
         del self._news[key]
         return seen
 
@@ -211,14 +215,17 @@ class ReadOnlyWorkloads:
 
     async def _get(self, place: Scalable, key: Key) -> Workload | Refused:
         try:
-            return _read_scale(await self._reads.get(place.scale_path(key[0], key[1].name)))
+            seen = _read_scale(await self._reads.get(place.scale_path(key[0], key[1].name)))
         except ApiError as error:
             return _refused(error, "get", place, key)
+        if seen.ready > 0 and seen.ready_known:
+            self._told.add(key)
+        return _unless_never_told(seen, key in self._told)
 
     def _as_scale(self, target: Target, seen: Workload, now_s: float) -> Scale:
         rival = self._rivals.of(target, now_s)
         holds = (Reason.CONFLICT,) * (rival is not None) + (Reason.ROLLOUT,) * seen.rollout
-        return Scale(seen.replicas, seen.ready, holds, rival, self._rivals.waiting(target), seen.uid)
+        return Scale(seen.replicas, seen.ready, holds, rival, self._rivals.waiting(target), seen.ready_known, seen.uid)
 
 
 class ClusterWorkloads(ReadOnlyWorkloads):
@@ -347,13 +354,27 @@ def _named(key: Key) -> str:
 def _read_scale(body: Mapping[str, Any]) -> Workload:
     """A Scale of autoscaling/v1, in which a size of 0 is left out."""
     meta, spec, status = body["metadata"], body.get("spec") or {}, body.get("status") or {}
+    replicas, existing = spec.get("replicas") or 0, status.get("replicas")
     return Workload(
         uid=meta["uid"],
         resource_version=meta["resourceVersion"],
-        replicas=spec.get("replicas", 0),
-        ready=status.get("replicas", 0),
-        selector=status.get("selector", ""),
+        replicas=replicas,
+        ready=replicas if existing is None else existing,
+        selector=status.get("selector") or "",
+        ready_known=existing is not None,
     )
+
+
+def _unless_never_told(seen: Workload, told: bool) -> Workload:
+    """The workload, with its readiness unknown where no replica of it was ever told of.
+
+    The API server answers 0 where the field that the definition's statusReplicasPath names is not there.
+    Source: https://github.com/kubernetes/apiextensions-apiserver/blob/v0.37.2/pkg/registry/customresource/etcd.go
+    (scaleFromCustomResource)
+    """
+    if told or seen.ready > 0 or seen.replicas == 0:
+        return seen
+    return replace(seen, ready=seen.replicas, ready_known=False)
 
 
 def _changed(key: Key, seen: int, found: int) -> Refused:
@@ -382,6 +403,8 @@ def _refused(error: ApiError, verb: str, place: Scalable, key: Key) -> Refused:
             return Refused(CHANGED, f"{_named(key)} was changed by somebody else at the same time")
         case 400 | 422:
             return Refused("Invalid", said)
+        case 500 if "replicas field" in error.message or "accessor error" in error.message:  # of a custom resource
+            return Refused("InvalidScale", f"{_named(key)} lacks what its definition makes /scale of: {said}")
     return Refused("ApiUnavailable", said)
 
 

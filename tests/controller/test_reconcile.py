@@ -109,6 +109,13 @@ def test_the_wishes_of_this_moment_count_and_not_those_of_the_resource():
     assert world.written == {"web": 3}
 
 
+def test_readiness_that_is_not_known_is_said_in_every_decision():
+    world = World(scales={"web": Scale(5, 5, ready_known=False)})
+    (web,) = one_tick(world, a_target())
+    assert web.decision is not None
+    assert Reason.READINESS_UNKNOWN in web.decision.reasons
+
+
 def test_one_targets_missing_metric_leaves_the_others_alone():
     world = World(readings={"web": Unknown(Reason.METRIC_EMPTY)})
     web, api = one_tick(world, a_target(), a_target("api"))

@@ -136,6 +136,60 @@ def test_another_kinds_scale_is_asked_for_and_kept_a_minute():
     assert scene.workloads.selector(scene.target) == "app=web"
 
 
+def without(body, *places):
+    """The body of a /scale without these parts of its status; all of it for none."""
+    status = {name: value for name, value in body["status"].items() if name not in places} if places else None
+    return {name: value for name, value in body.items() if name != "status"} | ({"status": status} if status else {})
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(without(a_scale(5)), id="no-status"),
+        pytest.param({**a_scale(5), "status": None}, id="status-null"),
+        pytest.param({**a_scale(5), "status": {}}, id="status-empty"),
+        pytest.param(without(a_scale(5), "replicas"), id="no-replicas"),
+        pytest.param(a_scale(5, ready=0) | {"status": {"replicas": None}}, id="replicas-null"),
+        pytest.param(a_scale(5, ready=0), id="zero-as-the-api-server-fills-it-in"),
+        pytest.param(a_scale(5, ready=0, selector=""), id="zero-and-no-selector"),
+    ],
+)
+def test_readiness_that_is_not_told_is_what_was_asked_for_and_said_to_be_unknown(body):
+    scene = Scene(kind="ReplicaSet")
+    scene.api.will(SET_SCALE, body)
+    assert scene.read() == Scale(5, 5, ready_known=False)
+
+
+def test_readiness_that_is_not_told_follows_our_own_write():
+    scene = Scene(kind="ReplicaSet")
+    scene.api.will(SET_SCALE, without(a_scale(5)))
+    scene.read()
+    scene.api.will(f"PATCH {SET_SCALE}", without(a_scale(8, version="101")))
+    assert scene.write(8, seen=Scale(5, 5, uid="a")) is None
+    assert scene.read(1.0) == Scale(8, 8, ready_known=False)
+
+
+def test_zero_is_zero_of_a_workload_whose_replicas_were_told_of_before():
+    scene = Scene(kind="ReplicaSet")
+    scene.api.will(SET_SCALE, a_scale(5, ready=4), a_scale(5, ready=0))
+    assert [scene.read(0.0), scene.read(1.3 * KEPT_S)] == [Scale(5, 4), Scale(5, 0)]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        'Internal error occurred: the spec replicas field ".spec.replicas" does not exist',
+        ".spec.replicas accessor error: two is of the type string, expected int64",
+    ],
+)
+def test_a_custom_resource_without_the_fields_of_its_scale_is_not_an_api_server_that_fails(message):
+    scene = Scene(kind="ReplicaSet")
+    scene.api.will(SET_SCALE, an_error(500, message))
+    refused = scene.read()
+    assert refused.reason == "InvalidScale"
+    assert message in refused.message
+
+
 def test_a_deployment_is_asked_for_where_it_is_not_watched():
     api = FakeApi()
     api.will(SCALE, a_scale(5))
