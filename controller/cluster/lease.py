@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import logging
 import math
+import os
 import random
 import socket
 import time
@@ -48,8 +49,8 @@ class LeaseApi(Protocol):
 
 
 def own_identity() -> str:
-    """Host name (a pod's is its name) and chance: a restarted container is not the one that held the lease."""
-    return f"{socket.gethostname()}_{uuid.uuid4()}"
+    """The pod's name, else the host's, and chance: a restarted container is not the one that held the lease."""
+    return f"{os.environ.get('POD_NAME') or socket.gethostname()}_{uuid.uuid4()}"
 
 
 @dataclass(frozen=True, kw_only=True)

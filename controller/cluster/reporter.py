@@ -50,7 +50,8 @@ LOG_EVERY_S = 60.0
 """A refusal of one kind is logged once in so long, however many policies meet it."""
 
 Count = Callable[[str, str], None]
-"""Told of each `status` and `event`, and that it was `written`, `refused` or `dropped`."""
+"""Told of each `status` and `event`, and that it was `written`, `refused`, `dropped` (too many wait) or `limited`
+(too many were sent)."""
 
 
 class Api(Protocol):
@@ -166,6 +167,8 @@ class Reporter:
         for said in events_of(page.known, status, outcome):
             if self._limits.allow(facts.namespace, facts.uid, said.reason, self._now_s()):
                 self._announce(event_body(said, facts, self._instance))
+            else:
+                self._count("event", "limited")
         page.facts, page.known = facts, status
         self._queue(page)
 

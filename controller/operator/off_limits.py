@@ -4,8 +4,10 @@ or kind.
 A policy in their way is not served, and its status says why.
 """
 
+import logging
+import os
 import re
-import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from controller.cluster.api_access import own_namespace
@@ -14,6 +16,8 @@ from controller.crd.tables import TargetRef
 from controller.promql.pod_names import HASH
 from scaling.errors import InputError
 from scaling.limits import shown
+
+log = logging.getLogger(__name__)
 
 GENERATED = f"(-{HASH}{{1,10}})?-{HASH}{{5}}|-[0-9]+"
 """What a pod's name has after that of its Deployment, ReplicaSet or StatefulSet (`pod_names.py`)."""
@@ -27,10 +31,16 @@ class Pod:
     name: str
 
 
-def own_pod() -> Pod | None:
-    """None outside of a cluster."""
-    namespace = own_namespace()
-    return None if namespace is None else Pod(namespace, socket.gethostname())
+def own_pod(environment: Mapping[str, str] = os.environ) -> Pod | None:
+    """Return the pod that the downward API names in POD_NAME and POD_NAMESPACE; None outside of a cluster.
+
+    The namespace of the service account stands in for POD_NAMESPACE. The host's name does not stand in for POD_NAME:
+    with `hostNetwork` it is the node's.
+    """
+    namespace, name = environment.get("POD_NAMESPACE") or own_namespace(), environment.get("POD_NAME")
+    if namespace is not None and not name:
+        log.warning("POD_NAME is not set: a policy that scales the operator itself would not be refused")
+    return Pod(namespace, name) if namespace is not None and name else None
 
 
 @dataclass(frozen=True)

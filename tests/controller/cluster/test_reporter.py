@@ -8,6 +8,7 @@ import pytest
 
 from controller.cluster import reporter as module
 from controller.cluster.api_answer import ApiError
+from controller.cluster.events import NAMESPACE_BURST, OVERALL_BURST
 from controller.cluster.reporter import (
     MOST_EVENTS,
     MOST_EVENTS_WAITING,
@@ -446,6 +447,20 @@ def test_events_are_sent_while_there_are_statuses_without_end():
         assert min(before) <= 2 * MOST_OF_NAMESPACE
 
     run(story)
+
+
+def test_events_beyond_the_limits_are_counted():
+    counted: list[tuple[str, str]] = []
+
+    async def story(api, reporter):
+        for number in range(200):
+            reporter.note(replace(a_policy("evil", number), before=CALM), RIVAL)
+        await until(lambda: counted.count(("status", "written")) == 200)
+
+    run(story, count=lambda *what: counted.append(what), now_s=lambda: 0.0)
+    sent = counted.count(("event", "written")) + counted.count(("event", "dropped"))
+    assert sent == NAMESPACE_BURST + OVERALL_BURST
+    assert counted.count(("event", "limited")) == 200 - sent
 
 
 def test_events_of_many_namespaces_are_bounded_and_the_one_with_the_most_loses():

@@ -142,6 +142,8 @@ def in_use():
     metrics.asked_prometheus("query_range", False, 5.0)
     metrics.called_api("PATCH", "deployments/scale", "200", 0.01)
     metrics.reported("status", "written")
+    metrics.called_api("GET", "other", "QueueFull", 0.0)
+    metrics.backed_off("TargetNotFound")
     metrics.watch_restarted()
     metrics.leads(True)
     return metrics
@@ -152,6 +154,8 @@ def test_requests_reports_and_leadership_are_counted_by_the_hooks():
     assert found["forescale_prometheus_requests_total", "query_range", "failed"] == 1
     assert found["forescale_api_requests_total", "200", "deployments/scale", "PATCH"] == 1
     assert found["forescale_api_request_duration_seconds_count", "deployments/scale", "PATCH"] == 1
+    assert found["forescale_api_requests_total", "QueueFull", "other", "GET"] == 1
+    assert found["forescale_target_backoffs_total", "TargetNotFound"] == 1
     assert found["forescale_reports_total", "status", "written"] == 1
     assert found["forescale_decision_duration_seconds_sum",] == 0.003
     assert found["forescale_watch_restarts_total",] == 1

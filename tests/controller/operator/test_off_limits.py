@@ -3,7 +3,7 @@
 import pytest
 
 from controller.crd.resource import parse_policy
-from controller.operator.off_limits import OffLimits, Pod
+from controller.operator.off_limits import OffLimits, Pod, own_pod
 from controller.operator.policies import Policies
 from scaling.errors import InputError
 from tests.controller.operator.test_policies import a_body
@@ -40,6 +40,22 @@ def test_every_other_policy_is_served(resource):
 def test_a_stateful_set_or_replica_set_of_ours_is_ours_too(pod):
     with pytest.raises(InputError):
         OffLimits(pod=Pod("shop", pod)).check(a_resource(name="db"))
+
+
+@pytest.mark.parametrize(
+    ("environment", "account", "pod"),
+    [
+        ({"POD_NAME": "web-0", "POD_NAMESPACE": "shop"}, None, Pod("shop", "web-0")),
+        ({"POD_NAME": "web-0"}, "bank", Pod("bank", "web-0")),
+        ({"POD_NAME": "web-0"}, None, None),
+        ({}, "bank", None),
+        ({}, None, None),
+    ],
+)
+def test_the_own_pod_is_the_one_that_the_downward_api_names(monkeypatch, caplog, environment, account, pod):
+    monkeypatch.setattr("controller.operator.off_limits.own_namespace", lambda: account)
+    assert own_pod(environment) == pod
+    assert ("POD_NAME is not set" in caplog.text) is (account is not None and not environment)
 
 
 def test_outside_of_a_cluster_nothing_is_ours():
