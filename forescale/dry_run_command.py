@@ -74,7 +74,7 @@ def dry_run(
     from forescale.rehearsal import Rehearsal, rehearse
 
     request = LoadRequest(trace, column, generate, hours, mean_rps, history_hours, seed)
-    folder = None if no_report else report_folder(report)
+    folder = None if no_report else report_folder(report, common.quiet)
     form, command = chosen(output, as_json), command_line(context)
     rehearse(
         Rehearsal(
@@ -93,8 +93,10 @@ def dry_run(
     )
 
 
-def report_folder(wanted: Path | None) -> Path | None:
+def report_folder(wanted: Path | None, quiet: bool = False) -> Path | None:
     """Where the report goes. Without the extra that draws it there is none, unless the user asked for one.
+
+    `quiet`: do not say how to get it.
 
     Raises InputError with the command that installs the extra.
     """
@@ -105,5 +107,6 @@ def report_folder(wanted: Path | None) -> Path | None:
         return wanted
     if all(is_installed(module) for module in REPORT):
         return DEFAULT_REPORT
-    typer.echo(f"no report: {needs('it', 'report')}", err=True)
+    if not quiet:
+        typer.echo(f"no report: {needs('it', 'report')}", err=True)
     return None

@@ -152,7 +152,7 @@ def _time_column(where: str, names: list[str]) -> int:
 def _is_time_name(name: str) -> bool:
     words = [word for word in re.split(r"[\s_(\[)\].]+", name.lower()) if word]
     return name.lower() in _TIME_WORDS or (
-        bool(words) and words[0] in _TIME_WORDS and (len(words) == 1 or unit_in(name) is not None)
+        bool(words) and words[0] in _TIME_WORDS and (len(words) == 1 or (len(words) == 2 and unit_in(name) is not None))
     )
 
 

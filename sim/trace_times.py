@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scaling.errors import InputError
 from sim.trace_numbers import Where, read_numbers, shown
 
-UNITS_S = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "min": 60.0, "h": 3_600.0}
+UNITS_S = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "min": 60.0, "h": 3_600.0, "d": 86_400.0}
 _UNIT_NAMES = {
     **dict.fromkeys(("s", "sec", "secs", "second", "seconds", "unix"), "s"),
     **dict.fromkeys(("ms", "msec", "millis", "millisecond", "milliseconds"), "ms"),
@@ -24,15 +24,34 @@ _UNIT_NAMES = {
     **dict.fromkeys(("ns", "nanos", "nanosecond", "nanoseconds"), "ns"),
     **dict.fromkeys(("min", "mins", "minute", "minutes"), "min"),
     **dict.fromkeys(("h", "hour", "hours"), "h"),
+    **dict.fromkeys(("d", "day", "days"), "d"),
 }
 """Words of a column's name that tell the unit of its numbers."""
-_COUNTERS = {"", "#", "i", "id", "idx", "index", "n", "no", "nr", "number", "row", "sample", "step"}
-"""Column names under which numbers are counts of rows, not times."""
+_COUNTERS = {
+    "",
+    "#",
+    "i",
+    "id",
+    "idx",
+    "index",
+    "n",
+    "no",
+    "nr",
+    "number",
+    "row",
+    "sample",
+    "step",
+    "week",
+    "month",
+    "year",
+}
+"""Column names under which numbers are counts, not times of one length."""
 
 EPOCH_FROM_S, EPOCH_TO_S = 946_684_800.0, 4_102_444_800.0
 """The years 2000 to 2099: in which of s, ms, us and ns a number lies there can be told without a guess."""
 LONGEST_SPOKEN_S = 3_600.0
-"""Rows further apart than this may be in ms, unless the column's name says s (chosen: hourly is the coarsest usual)."""
+"""Rows further apart than this, or by whole thousands, may be in ms unless the column's name says s (chosen: hourly is
+the coarsest usual grid, and no usual one is 1000 s)."""
 
 HOW = "write seconds, an epoch time or ISO 8601 such as 2026-01-31T12:00:00Z"
 
@@ -120,7 +139,7 @@ def _zone(text: str | None) -> timezone:
 def _number_times(cells: Sequence[str], name: str | None, where: Where) -> NDArray[np.float64]:
     called = name or "t_seconds"
     if name is not None and name.strip().lower() in _COUNTERS:
-        raise InputError(f"{where(0)}: column {shown(name)} counts rows and holds no times; {HOW}")
+        raise InputError(f"{where(0)}: column {shown(name)} holds counts and no times; {HOW}")
     if _SCIENTIFIC.fullmatch(cells[0]) and float(cells[0].replace(",", ".")) >= EPOCH_FROM_S:
         raise InputError(f"{where(0)}: {called} is {shown(cells[0])}, whose last digits a spreadsheet has cut; {HOW}")
     numbers = np.array(read_numbers(cells, called, where).numbers)
@@ -143,7 +162,7 @@ def _unit_s(numbers: NDArray[np.float64], cells: Sequence[str], called: str, whe
         raise InputError(f"{said}, no epoch of the years 2000 to 2099 in s, ms, us or ns; {HOW}")
     if 0 < step < 1 and 25_000 < first < 75_000:
         raise InputError(f"{said}, a spreadsheet's count of days; {HOW}")
-    if step > LONGEST_SPOKEN_S:
+    if step > LONGEST_SPOKEN_S or (step > 0 and step % 1000 == 0):
         raise InputError(
             f"{said} and the next row is {step:.12g} further: seconds or milliseconds?"
             " Name the column t_seconds or t_ms"

@@ -46,6 +46,14 @@ MIN_INTERVAL_S, MAX_INTERVAL_S = 1.0, 86_400.0
 GRID_TOLERANCE_S = 0.001
 """Chosen: a row may be a millisecond off its place, for times printed with three decimals."""
 HOUR_S = 3_600.0
+OTHER_FORMS = {
+    b"PK\x03\x04": "a workbook or another zip archive",
+    b"PAR1": "Parquet",
+    b"{": "JSON",
+    b"[": "JSON",
+    b"<": "HTML or XML",
+}
+"""What files of other forms begin with."""
 
 FINE_S = 60.0
 MID_S = 600.0
@@ -109,7 +117,7 @@ def read_load_csv(path: Path, column: str | None = None) -> Trace:
 
     Raises InputError naming the file, the line, the value and the limit or the form that was found.
     """
-    columns = read_columns(str(path), io.StringIO(_read_text(path), newline="\n"), MAX_ROWS, column)
+    columns = read_columns(str(path), io.StringIO(_read_text(path), newline=None), MAX_ROWS, column)
     if len(columns.times) < 2:
         raise InputError(f"{path}: {len(columns.times)} rows, at least 2 needed")
     values, unit = _values(path, columns)
@@ -159,6 +167,10 @@ def _read_text(path: Path) -> str:
         raise InputError(f"{path}: the gzip data is broken ({error})") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+    beginning = content[:64].lstrip()
+    for start, form in OTHER_FORMS.items():
+        if beginning.startswith(start):
+            raise InputError(f"{path}: {form}, needs a CSV of times and values")
     if len(content) > MAX_BYTES:
         raise InputError(f"{path}: over {MAX_BYTES} bytes of text, the limit")
     try:

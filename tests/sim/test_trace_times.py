@@ -64,6 +64,7 @@ def test_a_named_unit_counts_at_any_size():
     assert seconds("0", "60000", name="t_ms") == [0.0, 60.0]
     assert seconds("0", "86400", name="t_seconds") == [0.0, 86_400.0]
     assert seconds("1", "2", name="Time (h)") == [3_600.0, 7_200.0]
+    assert seconds("1", "2", name="day") == [86_400.0, 172_800.0]
     assert seconds("1767225600000", "1767225660000", name="timestamp_ms") == [NEW_YEAR_S, NEW_YEAR_S + 60.0]
 
 
@@ -88,10 +89,12 @@ def test_bare_numbers_from_the_start_of_the_file_are_seconds():
         (("20260101T000000Z", "20260101T000100Z"), None, "a date without hyphens"),
         (("1.76723E+12", "1.76723E+12"), None, "last digits a spreadsheet has cut"),
         (("46023.0000", "46023.000694"), None, "a spreadsheet's count of days"),
+        (("0", "1000"), None, "seconds or milliseconds? Name the column t_seconds or t_ms"),
+        (("1", "2"), "month", "holds counts and no times"),
         (("0", "60000"), "Time", "seconds or milliseconds? Name the column t_seconds or t_ms"),
         (("17672256000", "17672256060"), None, "no epoch of the years 2000 to 2099"),
-        (("0", "1"), "index", "counts rows and holds no times"),
-        (("0", "1"), "", "counts rows and holds no times"),
+        (("0", "1"), "index", "holds counts and no times"),
+        (("0", "1"), "", "holds counts and no times"),
         (("?", "?"), None, "no form of a time that is read"),
         (("2026-02-30 00:00", "2026-02-30 00:01"), None, "no date and time"),
     ],

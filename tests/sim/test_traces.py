@@ -46,9 +46,10 @@ def test_a_trace_is_read_with_its_header_plain_or_zipped(tmp_path: Path, name: s
         "\ufefft_seconds, value\r\n100, 1\r\n115, 2\r\n",
         "100,1\n\n115,2\n\n",
         "115,2\n100,1\n",
+        "t_seconds,value\r100,1\r115,2\r",
         "t_seconds,value\n100,1\n115,2\n".encode("utf-16"),
     ],
-    ids=["columns", "bare", "spreadsheet", "blank-lines", "newest-first", "utf-16"],
+    ids=["columns", "bare", "spreadsheet", "blank-lines", "newest-first", "old-Mac", "utf-16"],
 )
 def test_a_file_of_ones_own_needs_no_header(tmp_path: Path, content: str | bytes) -> None:
     trace = read_load_csv(a_file(tmp_path, content, "mine.csv"))
@@ -93,6 +94,9 @@ def test_values_cannot_be_changed_after_reading(tmp_path: Path) -> None:
         ("0,1\n60,\x1b[31m\n", r"value is '\x1b[31m', must be a number"),
         (b"0,1\n60,\xff\n", "byte 7 is not UTF-8 text; save it as UTF-8"),
         (b"\x1f\x8bnot gzip", "cannot be read"),
+        ('{"status":"success","data":{"resultType":"matrix"}}', "JSON, needs a CSV of times and values"),
+        (b"PK\x03\x04\x14\x00\xff", "a workbook or another zip archive, needs a CSV"),
+        ("\n<!doctype html>", "HTML or XML, needs a CSV"),
         (gzip.compress(ROWS.encode() * 50, mtime=0)[:-30], "the gzip data"),
     ],
 )
