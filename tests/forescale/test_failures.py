@@ -179,6 +179,7 @@ def test_a_plain_install_runs_a_dry_run_and_says_why_there_is_no_report(tmp_path
     assert done.returncode == 0
     assert one_line(done) == 'no report: it needs the extra report: pip install "forescale[report]"'
     assert "forescale used" in done.stdout
+    assert forescale_without(EXTRAS, *SHORT, "--quiet", cwd=tmp_path).stderr == ""
     assert list(tmp_path.iterdir()) == []
 
 
