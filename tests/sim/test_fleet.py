@@ -166,7 +166,7 @@ def test_without_the_compiler_a_fleet_runs_all_the_same() -> None:
     )
     environment = os.environ | {"FORESCALE_PLAIN": "1", "OMP_NUM_THREADS": "1"}
     plain = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True, timeout=600
     )
     assert plain.stdout.strip() == f"False {[round(float(x), 3) for x in a_short_run()]}"
 

@@ -171,7 +171,7 @@ def test_names_follow_the_conventions_of_prometheus():
     require("promtool")
     text = generate_latest(in_use().registry)
     ended = subprocess.run(
-        [path_of("promtool"), "check", "metrics"], input=text, capture_output=True, timeout=30, check=False
+        [path_of("promtool"), "check", "metrics"], input=text, capture_output=True, timeout=300, check=False
     )
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"", b"")
     families = set(re.findall(r"# TYPE (\S+)", text.decode()))

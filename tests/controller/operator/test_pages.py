@@ -90,7 +90,7 @@ def test_an_open_connection_does_not_hold_up_the_end():
         serving = Operator().serving()
         port = await serving.__aenter__()
         _, writer = await asyncio.open_connection("127.0.0.1", port)
-        await asyncio.wait_for(serving.__aexit__(None, None, None), 3.0)
+        await asyncio.wait_for(serving.__aexit__(None, None, None), 30.0)  # aiohttp alone would wait a minute
         writer.close()
 
     asyncio.run(run())
