@@ -4,7 +4,9 @@ from typing import Annotated
 
 import typer
 
+from forescale.check_command import check
 from forescale.common import DEBUG, HELP_NAMES, add
+from forescale.crd_command import crd
 from forescale.dry_run_command import dry_run
 from forescale.evaluate import evaluate
 from forescale.failures import BAD_INPUT
@@ -14,6 +16,8 @@ from forescale.train import export, train
 
 app = typer.Typer(name="forescale", pretty_exceptions_enable=False, context_settings=HELP_NAMES, rich_markup_mode=None)
 add(app, "dry-run", dry_run)
+add(app, "check", check)
+add(app, "crd", crd)
 add(app, "operator", operator, environment="FORESCALE")
 add(app, "train", train)
 add(app, "export", export)

@@ -8,12 +8,10 @@ import typer
 from forescale.common import Common
 from forescale.logs import LogFormat, start_logging, usual_format
 from scaling.errors import InputError
-from scaling.limits import shown
 
 if TYPE_CHECKING:
     from controller.cluster.workloads import ReadOnlyWorkloads
     from controller.operator.operator import Rehearsal
-    from controller.operator.query_rules import QueryLanguage
     from controller.ports import Metrics
     from controller.prometheus.access import BasicAuth
 
@@ -102,6 +100,7 @@ def operator(
     Each option can also be set by the environment variable beside it, lists with commas between their entries.
     """
     from controller.operator.operator import serve
+    from controller.operator.query_rules import language
     from controller.operator.settings import OperatorSettings
     from controller.prometheus.access import PrometheusSettings
 
@@ -128,7 +127,7 @@ def operator(
         requests_per_s=requests_per_second,
         burst=burst,
         allow_plain_http_credentials=allow_plain_http_credentials,
-        query_language=_language(query_language),
+        query_language=language(query_language),
         namespace_label=enforce_namespace_label,
     )
     start_logging(log_level or _usual_level(common), log_format or usual_format())
@@ -142,14 +141,6 @@ def _twins(metrics: "Metrics", reading: "ReadOnlyWorkloads") -> "Rehearsal":
 
     twins = Twins(reading.scale)
     return Rehearsal(twin_ports(metrics, twins), lambda target: twins.forget(target.name), twins.would_be)
-
-
-def _language(word: str) -> "QueryLanguage":
-    from controller.operator.query_rules import QueryLanguage
-
-    if word not in list(QueryLanguage):
-        raise InputError(f"--query-language: {shown(word)} is not {' or '.join(QueryLanguage)}")
-    return QueryLanguage(word)
 
 
 def _basic_auth(username: str | None, password_file: Path | None) -> "BasicAuth | None":

@@ -42,16 +42,18 @@ def chosen(form: OutputFormat, as_json: bool) -> OutputFormat:
     return OutputFormat.JSON if as_json else form
 
 
-def write_document(form: OutputFormat, document: Mapping[str, Any], rows: Rows) -> None:
-    """Print a document, or `rows` of it as CSV, whose columns are the keys of the first row. Not for `TEXT`."""
-    sys.stdout.write(rendered(form, document, rows))
+def write_document(
+    form: OutputFormat, document: Mapping[str, Any], rows: Rows, columns: Sequence[str] | None = None
+) -> None:
+    """Print a document, or `rows` of it as CSV. Not for `TEXT`. Columns: by default the keys of the first row."""
+    sys.stdout.write(rendered(form, document, rows, columns))
     sys.stdout.flush()
 
 
-def rendered(form: OutputFormat, document: Mapping[str, Any], rows: Rows) -> str:
+def rendered(form: OutputFormat, document: Mapping[str, Any], rows: Rows, columns: Sequence[str] | None = None) -> str:
     """A document as text that ends in a line break. Raises ValueError for a number that JSON lacks, such as NaN."""
     if form is OutputFormat.CSV:
-        return _csv(rows)
+        return _csv(rows, columns if columns is not None else list(rows[0]) if rows else [])
     text = json.dumps(document, allow_nan=False)
     if form is OutputFormat.YAML:
         import yaml
@@ -60,8 +62,7 @@ def rendered(form: OutputFormat, document: Mapping[str, Any], rows: Rows) -> str
     return f"{text}\n"
 
 
-def _csv(rows: Rows) -> str:
-    columns = list(rows[0]) if rows else []
+def _csv(rows: Rows, columns: Sequence[str]) -> str:
     file = io.StringIO()
     table = csv.DictWriter(file, columns, lineterminator="\n")
     table.writeheader()

@@ -11,6 +11,7 @@ from controller.crd.resource import PolicyResource, Queries
 from controller.promql.grammar import refusal
 from controller.promql.tenancy import enforced
 from scaling.errors import InputError
+from scaling.limits import shown
 
 
 class QueryLanguage(StrEnum):
@@ -35,6 +36,14 @@ class QueryRules:
         demand, bad_ratio = (checked.get(path) for path in (resource.queries.demand_path, resource.queries.bad_path))
         return replace(resource, queries=replace(resource.queries, demand=demand, bad_ratio=bad_ratio, healthy=healthy))
 
+    def problems(self, resource: PolicyResource) -> Iterator[str]:
+        """Why queries of the policy may not be asked, a line for each."""
+        for path, query in _paths(resource.queries):
+            try:
+                self._checked(path, query, resource.namespace)
+            except InputError as error:
+                yield str(error)
+
     def _checked(self, path: str, query: str, namespace: str) -> str:
         try:
             if self.namespace_label is not None:
@@ -45,6 +54,13 @@ class QueryRules:
         if why is not None:
             raise InputError(f"{path}: {why}")
         return query
+
+
+def language(word: str) -> QueryLanguage:
+    """Read the word of an option; raises InputError for one that there is not."""
+    if word not in list(QueryLanguage):
+        raise InputError(f"--query-language: {shown(word)} is not {' or '.join(QueryLanguage)}")
+    return QueryLanguage(word)
 
 
 def _paths(queries: Queries) -> Iterator[tuple[str, str]]:

@@ -1,0 +1,10 @@
+"""`forescale crd`: the CustomResourceDefinition that this release reads."""
+
+import typer
+
+
+def crd() -> None:
+    """Print the CustomResourceDefinition: forescale crd | kubectl apply --server-side -f -"""
+    from controller.crd.schema import manifest
+
+    typer.echo(manifest(), nl=False)
