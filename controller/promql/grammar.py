@@ -2,16 +2,18 @@
 
 Pure. That parser is older than some servers, so what newer versions added is replaced by something that it knows. It
 runs out of stack on deep nesting and takes minutes for some regular expressions: `structure.py` bounds the text first,
-and patterns are left to Prometheus, whose dialect (RE2) is another than the parser's.
+and patterns, whose dialect (RE2) is another than the parser's, are read by `patterns.py` in its place.
 Source: https://github.com/messense/promql-parser-py/tree/v0.12.0
 """
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import promql_parser
 
+from controller.promql.matchers import value_of
+from controller.promql.patterns import fault_of
 from controller.promql.structure import unreadable
 from controller.promql.syntax import BETWEEN, KEYWORDS, METRICSQL, PROMETHEUS_3, WITHIN_BRACES, Token, quoted, tokens_of
 from scaling.limits import shown
@@ -29,7 +31,7 @@ def refusal(query: str) -> str | None:
         return why
     found = parsed(as_known(query))
     if not isinstance(found, str):
-        return None
+        return _fault_of_patterns(query)
     words = f"is not valid PromQL: {shown_words(found)}"
     return f"{words}; {HINT}" if "unknown function" in found or _has_metricsql(query) else words
 
@@ -145,16 +147,33 @@ def _end_of_expression(tokens: Sequence[Token], place: int) -> int:
 
 def _braces_without_patterns(braces: str) -> str:
     """The matchers with a pattern that is read at once in place of each; one that matches nothing stays so."""
-    parts, before = [], ""
+    return "".join(
+        {"=~": '"x"', "!~": '""'}.get(operator) or in_quotes(text) if is_string else text
+        for is_string, operator, text in _pieces(braces)
+    )
+
+
+def _pieces(braces: str) -> Iterator[tuple[bool, str, str]]:
+    """Each piece within braces: whether it is a string, the two characters before it without comments, and its text."""
+    before = ""
     for match in WITHIN_BRACES.finditer(braces):
         text = match.group()
         if match.lastgroup == "string":
             operator, before = before[-2:], ""
-            parts.append({"=~": '"x"', "!~": '""'}.get(operator) or in_quotes(text))
+            yield True, operator, text
         else:
             before += "" if text.startswith("#") else text.rstrip()
-            parts.append(text)
-    return "".join(parts)
+            yield False, "", text
+
+
+def _fault_of_patterns(query: str) -> str | None:
+    for token in tokens_of(query):
+        for _, operator, text in _pieces(token.text) if token.kind == "matchers" else ():
+            pattern = value_of(text) if operator in ("=~", "!~") else None
+            fault = fault_of(pattern) if pattern is not None else None
+            if fault is not None:
+                return f"is not valid PromQL: {operator}{shown(text)} is no pattern: {fault}"
+    return None
 
 
 def _plain_range(token: Token) -> str:

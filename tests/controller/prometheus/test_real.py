@@ -20,6 +20,7 @@ from controller.prometheus.sample_age import age_query
 from controller.promql.grouping import Split, shape_of, shared_query
 from controller.promql.matchers import literal
 from controller.promql.syntax import quoted, selectors
+from controller.promql.tenancy import enforced
 from scaling.decision import Reason
 from scaling.observation import Reading, Unknown, Value
 from tests.controller.prometheus import real
@@ -326,6 +327,23 @@ def check_that_both_answer_the_same(scene: Scene, queries: list[str]) -> None:
             assert (other.reason, other.message) == (one.reason, one.message)
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "sum(steady_workers)",
+        "max(max_over_time({__name__=~'steady_workers|mortal_workers'}[4s:1s])) # of all",
+        'sum(steady_workers{pod=~".*"}) / count(steady_workers{ns=~".*",pod!="stuck-0"})',
+    ],
+)
+def test_a_query_that_is_kept_to_a_namespace_reads_it_alone(scene, query):
+    both, shop, eu = (
+        number_of(read(scene, text)) for text in [query, *(enforced(query, "ns", name) for name in ("shop", "eu"))]
+    )
+    assert shop != eu
+    assert both in (max(shop, eu), shop + eu) or min(shop, eu) < both < max(shop, eu)
+    check_that_both_answer_the_same(scene, [enforced(query, "ns", name) for name in ("shop", "eu", "nobody")])
+
+
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_pods_that_a_pattern_finds_are_read_together_as_they_are_alone(scene, ending):
     check_that_both_answer_the_same(scene, of_owners('sum(steady_workers{ns="shop",pod=~PODS})', ending))
@@ -356,7 +374,7 @@ def readings_of(scene: Scene, text: str, at_s: str, labels: tuple[str, ...]) -> 
     return rows
 
 
-def number_of(reading: Reading) -> object:
+def number_of(reading: Reading) -> Any:
     return float(f"{reading.value:.9g}") if isinstance(reading, Value) else reading
 
 

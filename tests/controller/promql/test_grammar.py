@@ -14,7 +14,7 @@ VALID = [
     'max_over_time((x + {"a metric", b="c"})[1h:5m] @ 1609746000 offset -5m) > bool 0x1F',
     "x # a comment\n + y",
     "histogram_quantile(0.9, sum without (a) (rate(x[5m])))",
-    'x{a=~"[", b=~"\\\\w{500}{500}", c=~#\n"(("}',  # whether a pattern is one is for Prometheus to say
+    'x{a=~"[[]a]", b=~"\\\\w{500}{500}", c=~#\n"()", d=~"\\\\Q(("}',  # whether all are patterns, Prometheus says
     'x{a!~""} + on () y',
     "x{a=`\\`} + label_replace(y, `a\\`, 'b', 'c', 'd')",
 ]
@@ -36,6 +36,8 @@ REFUSED = [
     ("x or", "is not valid PromQL: invalid promql query"),
     ("{}", "is not valid PromQL: vector selector must contain at least one non-empty matcher"),
     ("sum(x", "character 4: ( is not closed"),
+    ('x{a=~"["}', 'is not valid PromQL: =~"\\"[\\"" is no pattern: [ is not closed'),
+    ("x{b=~'c', a!~`(d`}", 'is not valid PromQL: !~"`(d`" is no pattern: ( is not closed'),
 ]
 METRICSQL = [
     "x default 0",
