@@ -304,7 +304,8 @@ class Operator:
         for care in self.policies:
             care.begin_anew(self.clock.now_s())
             if care.target is not None:
-                care.target.state = PolicyState(behavior=care.target.state.behavior)
+                before = care.target.state
+                care.target.state = PolicyState(behavior=before.behavior, fell_back=before.fell_back)
             self._take(care)
 
     def _begin_anew(self, target: Target) -> None:

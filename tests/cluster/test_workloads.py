@@ -238,10 +238,31 @@ def test_a_kind_of_the_users_own_is_scaled_by_its_scale(shop):
     def moved():
         assert shop.request("PATCH", f"{place}/w/status", status, MERGE).code == 200
 
-    assert scene.run(writing(target, 6, moved)) == (None, Scale(6, 0))
+    assert scene.run(writing(target, 6, moved)) == (None, Scale(6, 6, ready_known=False))
     assert shop.request("GET", f"{place}/w").body["spec"]["replicas"] == 6
     assert scene.run(lambda workloads, api: workloads.scale(target, 0.0)) == Scale(6, 2)
     assert [code for code, _ in scene.asked_to_write()] == [409, 200]
+
+
+@pytest.mark.parametrize(
+    ("spec", "seen"),
+    [
+        ({"replicas": 4}, Scale(4, 4, ready_known=False)),
+        ({}, 'the spec replicas field ".spec.replicas" does not exist'),
+        ({"replicas": "four"}, "accessor error"),
+    ],
+)
+def test_a_kind_whose_controller_fills_in_no_status_or_no_replicas(shop, spec, seen):
+    scene, name = Scene(shop), f"w-{len(str(spec))}"
+    widget = {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": name}, "spec": spec}
+    assert shop.request("POST", "/apis/example.com/v1/namespaces/shop/widgets", widget).code == 201
+    target = a_target(name, "Widget", "example.com/v1")
+    found = scene.run(lambda workloads, api: workloads.scale(target, 0.0))
+    if isinstance(found, Scale):
+        assert found == seen
+    else:
+        assert found.reason == "InvalidScale"
+        assert seen in found.message
 
 
 @pytest.mark.parametrize(

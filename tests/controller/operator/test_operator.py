@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from controller.cluster.api import KubeApi, Listed
+from controller.crd.status import rfc3339
 from controller.operator.operator import Operator
 from controller.operator.settings import OperatorSettings
 from controller.ports import Refused
@@ -115,6 +116,26 @@ def test_who_leads_anew_knows_nothing_of_writes_and_looks_at_all_for_the_first_t
     assert care.looked_s is None
     assert (state.memory["steps"], state.unknown_since_s, state.progress) == (0, None, NOTHING_DUE)
     assert state.behavior.up_events == (ScaleEvent(4, 1.0),)  # which another can have added to, not taken away
+
+
+def test_who_leads_anew_counts_what_another_leader_changed_and_a_size_that_it_told_of():
+    slowly = {"scaleUp": {"policies": [{"type": "Pods", "value": 1, "periodSeconds": 300}]}}
+
+    def story(operator):
+        operator._note_policy(None, a_body(behavior=slowly))
+        body = a_body(behavior=slowly)
+        now = rfc3339(operator.clock.unix_s() - 60)
+        body["status"] = {"observedGeneration": 1, "currentReplicas": 7, "recentChanges": [{"time": now, "added": 2}]}
+        operator._note_policy("MODIFIED", body)
+        operator._lead(True)
+        (care,) = operator.policies
+        return care.target.state, operator.clock.now_s()
+
+    state, now_s = put_together(story)
+    (event,) = state.behavior.up_events
+    assert event.change == 2
+    assert event.at_s == pytest.approx(now_s - 60, abs=3)
+    assert state.last_replicas == 7
 
 
 @pytest.mark.parametrize(("served", "problem"), [((), True), (("kube-system",), False)])
