@@ -62,7 +62,7 @@ def test_each_problem_is_a_line_with_file_document_field_value_and_limit(a_file,
         "web.yaml: document 2: spec.maxReplicas: 6000000 is outside 1..150000",
         "web.yaml: document 3: spec.maxReplica: unknown field; did you mean maxReplicas?",
         "web.yaml: document 3: spec.maxReplicas is required, but missing",
-        'web.yaml: document 3: spec.mode: "Full" is not Auto or Shadow or UpOnly',
+        'web.yaml: document 3: spec.mode: "Full" is not Shadow or UpOnly or Auto',
         "0 policies, 5 problems",
     ]
 
