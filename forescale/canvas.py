@@ -80,7 +80,15 @@ def draw_panels(panels: Sequence[Panel], end_s: float, theme: Theme, header_in: 
     top = height - header_in
     for panel in panels:
         top -= _TITLE_IN
-        figure.text(LEFT_IN / WIDTH_IN, (top + 0.09) / height, panel.title, color=theme.ink, size=10.5, weight="bold")
+        figure.text(
+            LEFT_IN / WIDTH_IN,
+            (top + 0.09) / height,
+            panel.title,
+            color=theme.ink,
+            size=10.5,
+            weight="bold",
+            parse_math=False,
+        )
         _draw_rows(figure, panel, top, end_s, theme)
         top -= panel.height_in + _GAP_IN
     _label_time(figure.axes[-1])

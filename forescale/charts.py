@@ -62,10 +62,10 @@ def _load(run: Run) -> Panel:
         label_ends(axes, ends + ([(axes.get_ylim()[1], "load over capacity", theme.bad)] if short.any() else []))
 
     alt = (
-        f"Load between {words.rate(run.demand_rps.min())} and {words.rate(run.demand_rps.max())} requests/s, and what "
+        f"Load between {words.rate(run.demand_rps.min())} and {words.rate(run.demand_rps.max())} {run.unit}, and what "
         f"forescale's ready replicas can serve; the load is over it {words.percent(float(short.mean()))} of the time."
     )
-    return Panel("load", "Load against capacity, requests/s", alt, ((1.75, draw),))
+    return Panel("load", f"Load against capacity, {run.unit}", alt, ((1.75, draw),))
 
 
 def _draw_shortage(axes: Axes, run: Run, capacity_rps: Floats, colour: str) -> None:

@@ -31,6 +31,8 @@ MOST_WIDTH, NARROW_WIDTH = 100, 72
 MOST_BETWEEN_LINES_S = 60.0
 """Wall-clock seconds after which a slow run prints a line all the same; chosen: a sign of life a minute."""
 ACTIONS_SHOWN = 6
+MOST_UNIT = 16
+"""Characters of a unit that the live table shows; chosen: its column has 26."""
 SUMMARY_WIDTH = 80
 """Columns that the table at the end needs for a row a policy."""
 SHORT_HEADINGS = {"replica-hours": "hours", "bad requests": "bad"}
@@ -51,8 +53,10 @@ class LiveTable:
         console: Console,
         now_s: Callable[[], float] = time.monotonic,
         runs: int = 1,
+        unit: str = "requests/s",
     ) -> None:
         """`runs`: how many are shown one after the other; where there is no terminal each then prints fewer lines."""
+        self._unit = unit if len(unit) <= MOST_UNIT else f"{unit[: MOST_UNIT - 1]}…"
         self._lines = min(LINES_A_RUN, max(LEAST_LINES, LINES_OF_ALL // runs))
         self._title, self._objective_s, self._console, self._now_s = title, objective_s, console, now_s
         self._end_s, self._step_s = n_steps * step_s, step_s
@@ -141,7 +145,7 @@ class LiveTable:
         table.add_column(style="dim", no_wrap=True)
         table.add_column(overflow="fold")
         for name, text in (
-            ("load", f"{frame.demand_rps:,.1f} requests/s"),
+            ("load", f"{words.rate(frame.demand_rps)} {self._unit}"),
             ("replicas", f"{frame.ready} ready, {decision.final_replicas} wanted"),
             ("band", words.band(decision.band)),
             ("HPA runs", str(frame.hpa_replicas)),
@@ -162,9 +166,8 @@ class LiveTable:
         table.add_column(no_wrap=True)
         chart_width = max(round((width - 45) * self._done(frame)), 1)  # grows with the progress
         replicas = f"{frame.ready} ready, {decision.final_replicas} wanted"
-        table.add_row(
-            "load", f"{frame.demand_rps:,.1f} requests/s", Text(sparkline(self._loads.values, chart_width), "default")
-        )
+        load = Text(f"{words.rate(frame.demand_rps)} {self._unit}")
+        table.add_row("load", load, Text(sparkline(self._loads.values, chart_width), "default"))
         table.add_row("replicas", replicas, Text(sparkline(self._replicas.values, chart_width), "blue"))
         table.add_row("band", words.band(decision.band), Text(f"HPA runs {frame.hpa_replicas}", "yellow"))
         late = frame.latency_p95_s > self._objective_s
@@ -202,7 +205,7 @@ def plain_line(frame: Frame, done: float) -> str:
     """One step as one line of a log."""
     decision, bad = frame.decision, words.percent(frame.bad_ratio_last_hour)
     return (
-        f"{words.clock(frame.time_s)} {done:4.0%}  load {frame.demand_rps:,.1f}/s  "
+        f"{words.clock(frame.time_s)} {done:4.0%}  load {words.rate(frame.demand_rps)}  "
         f"replicas {frame.ready}/{decision.final_replicas}  band {words.band(decision.band)}  "
         f"HPA {frame.hpa_replicas}  p95 {words.duration(frame.latency_p95_s)}  bad 1h {bad}  "
         f"vs HPA {words.change(-_savings(frame))}  {words.move(decision)}: {words.labels(decision.reasons)}"

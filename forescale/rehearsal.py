@@ -89,7 +89,7 @@ def rehearse(rehearsal: Rehearsal) -> None:
     with ExitStack() as stack:
         port, host = rehearsal.metrics_port, rehearsal.metrics_host
         exporter = None if port is None else stack.enter_context(Exporter(port, host))
-        stage = _Stage(rehearsal, policy, progress, pace, exporter, len(resources))
+        stage = _Stage(rehearsal, policy, progress, pace, exporter, len(resources), source.unit)
         outcomes = [_drive(*pair, stage) for pair in zip(resources, loads, strict=True)]
     for outcome in outcomes:
         _conclude(outcome, _folder(rehearsal.report, outcome, len(outcomes)), console)
@@ -135,13 +135,16 @@ class _Stage:
     pace: Pace
     exporter: Exporter | None
     workloads: int
+    unit: str  # of the load
 
 
 def _drive(resource: PolicyResource, load: Load, stage: _Stage) -> Outcome:
     name, request = _full_name(resource), stage.rehearsal.load
     policy = stage.policy or policy_named(resource.spec.policy_name)
     title, objective_s = f"{name}, {request.label}", resource.spec.objective_s
-    with LiveTable(title, len(load.demand), load.step_s, objective_s, stage.console, runs=stage.workloads) as live:
+    with LiveTable(
+        title, len(load.demand), load.step_s, objective_s, stage.console, runs=stage.workloads, unit=stage.unit
+    ) as live:
 
         def on_frame(frame: Frame) -> None:
             stage.pace.wait(frame.time_s)
@@ -152,7 +155,7 @@ def _drive(resource: PolicyResource, load: Load, stage: _Stage) -> Outcome:
         stage.pace.start()
         run, decisions = run_policy(resource, load, request.seed, on_frame, policy)
     origin = provenance(policy, stage.rehearsal.command, request.seed)
-    return Outcome(resource, replace(run, title=title), decisions, origin)
+    return Outcome(resource, replace(run, title=title, unit=stage.unit), decisions, origin)
 
 
 def _conclude(outcome: Outcome, folder: Path | None, console: Console) -> None:

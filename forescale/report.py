@@ -82,7 +82,7 @@ def _facts(run: Run, decisions: Sequence[Decision]) -> list[str]:
         *([f"policy {', '.join(names)}"] if names else []),
         f"{words.span(end_s(run))} in {len(run.demand_rps):,} steps of {run.step_s:g} s",
         f"objective {words.duration(run.objective_s)}",
-        f"one replica serves {words.rate(run.capacity_rps)} requests/s",
+        f"one replica serves {words.rate(run.capacity_rps)} {run.unit}",
     ]
 
 

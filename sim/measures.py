@@ -35,6 +35,7 @@ class Run:
     capacity_rps: float  # what one ready replica serves
     demand_rps: NDArray[np.float64]
     policies: tuple[PolicyRun, ...]  # forescale first, then hpa, clairvoyant and others
+    unit: str = "requests/s"  # of the demand and of the capacity
 
     def policy(self, name: str) -> PolicyRun:
         """The run of one policy. Raises KeyError for a name that did not run."""

@@ -157,6 +157,15 @@ def test_a_load_in_another_unit_is_warned_of_with_both_numbers(dry_run, tmp_path
     ]
 
 
+def test_the_unit_of_a_trace_is_shown_in_table_and_report(dry_run, tmp_path, capsys):
+    trace = a_trace_file(tmp_path, 500.0, header="# unit: <b>$x^$</b> [red]\n")
+    assert cli.run(["dry-run", "--trace", trace, "--report", "out"]) == 0
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "one replica serves 100 &lt;b&gt;$x^$&lt;/b&gt; [red]" in page
+    assert "Load against capacity, &lt;b&gt;$x^$&lt;/b&gt; [red]" in page
+    assert "requests/s" not in page
+
+
 @pytest.mark.parametrize("value", [0.0, 1.0, 700.0, 6_000.0, 12_000.0])
 def test_a_load_that_may_be_meant_is_not_warned_of(dry_run, tmp_path, capsys, value):
     file = a_policy_file(tmp_path)

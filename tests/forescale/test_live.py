@@ -73,6 +73,19 @@ def test_a_terminal_shows_state_and_recent_actions_within_its_width():
     assert all(len(line) <= 80 for line in last.splitlines())
 
 
+def test_a_unit_of_any_length_is_shown_as_it_is_written():
+    console = a_console(terminal=True, width=80)
+    run, decisions = a_run(40)
+    unit = "[red]tweets[/red] per five minutes"
+    with LiveTable("shop/web", 40, run.step_s, OBJECTIVE_S, console, now_s=Clock(0.2), unit=unit) as live:
+        for frame in frames(run, decisions):
+            live.update(frame)
+    assert isinstance(console.file, StringIO)
+    text = console.file.getvalue()
+    assert " [red]tweets[/re…" in text
+    assert max(map(len, text[text.rindex("shop/web") :].splitlines())) <= 80
+
+
 @pytest.mark.parametrize("width", [40, 60, 71, 72])
 def test_a_narrow_terminal_shows_every_figure_within_its_width(width):
     text = show(1200, a_console(terminal=True, width=width), Clock(0.005))
