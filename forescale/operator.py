@@ -7,19 +7,18 @@ import typer
 
 from forescale.common import Common
 from forescale.logs import LogFormat, start_logging, usual_format
-from scaling.errors import InputError
+from forescale.prometheus_options import with_prometheus
 
 if TYPE_CHECKING:
     from controller.cluster.workloads import ReadOnlyWorkloads
     from controller.operator.operator import Rehearsal
     from controller.ports import Metrics
-    from controller.prometheus.access import BasicAuth
+    from controller.prometheus.access import PrometheusSettings
 
 
+@with_prometheus
 def operator(
-    prometheus_url: Annotated[
-        str, typer.Option(metavar="URL", envvar="FORESCALE_PROMETHEUS_URL", help="What stands before /api/v1.")
-    ],
+    prometheus: "PrometheusSettings",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Scale simulated twins of the workloads; write status, never a scale.")
     ] = False,
@@ -60,12 +59,7 @@ def operator(
     ] = 8080,  # a Service named forescale sets FORESCALE_PORT in every pod beside it
     requests_per_second: Annotated[float, typer.Option(help="Requests to the API server, on average.")] = 20.0,
     burst: Annotated[int, typer.Option(help="Requests to the API server at once.")] = 30,
-    allow_plain_http_credentials: Annotated[
-        bool,
-        typer.Option(
-            "--allow-plain-http-credentials", help="Send tokens and passwords over plain http to other machines, too."
-        ),
-    ] = False,
+    allow_plain_http_credentials: bool = False,
     query_language: Annotated[
         str, typer.Option(metavar="promql|metricsql", help="What queries are checked as before they are asked.")
     ] = "promql",
@@ -73,20 +67,6 @@ def operator(
         str | None,
         typer.Option(metavar="LABEL", help="Let queries read only series with this label of the policy's namespace."),
     ] = None,
-    prometheus_ca_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Certificates to trust (PEM).")
-    ] = None,
-    prometheus_token_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Bearer token, read again for every request.")
-    ] = None,
-    prometheus_username: Annotated[str | None, typer.Option(help="Basic auth; goes with a password file.")] = None,
-    prometheus_password_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Password, read again for every request.")
-    ] = None,
-    prometheus_header: Annotated[
-        list[str] | None, typer.Option(metavar="'NAME: VALUE'", help="One more header, repeatable.")
-    ] = None,
-    prometheus_tenant: Annotated[str | None, typer.Option(help="X-Scope-OrgID, for Mimir and the like.")] = None,
     log_level: Annotated[
         str | None, typer.Option(help="debug, info, warning or error. Default: info; debug with -v, warning with -q.")
     ] = None,
@@ -102,17 +82,9 @@ def operator(
     from controller.operator.operator import serve
     from controller.operator.query_rules import language
     from controller.operator.settings import OperatorSettings
-    from controller.prometheus.access import PrometheusSettings
 
     settings = OperatorSettings(
-        prometheus=PrometheusSettings(
-            url=prometheus_url,
-            ca_file=prometheus_ca_file,
-            token_file=prometheus_token_file,
-            basic_auth=_basic_auth(prometheus_username, prometheus_password_file),
-            headers=dict(_header(text) for text in prometheus_header or ()),
-            tenant=prometheus_tenant,
-        ),
+        prometheus=prometheus,
         kubeconfig=kubeconfig,
         context=context,
         namespaces=tuple(namespace or ()),
@@ -141,21 +113,6 @@ def _twins(metrics: "Metrics", reading: "ReadOnlyWorkloads") -> "Rehearsal":
 
     twins = Twins(reading.scale)
     return Rehearsal(twin_ports(metrics, twins), lambda target: twins.forget(target.name), twins.would_be)
-
-
-def _basic_auth(username: str | None, password_file: Path | None) -> "BasicAuth | None":
-    from controller.prometheus.access import BasicAuth
-
-    if (username is None) != (password_file is None):
-        raise InputError("--prometheus-username and --prometheus-password-file go together; only one is given")
-    return None if username is None or password_file is None else BasicAuth(username, password_file)
-
-
-def _header(text: str) -> tuple[str, str]:
-    name, colon, value = text.partition(":")
-    if not colon:
-        raise InputError("--prometheus-header: give 'NAME: VALUE', with a colon")  # the text may be a secret
-    return name.strip(), value.strip()
 
 
 def _usual_level(common: Common) -> str:

@@ -6,11 +6,12 @@ that are read again for every request, so a rotated one needs no restart, and th
 
 import re
 import ssl
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from scaling.errors import InputError
 from scaling.limits import Limit, check_limits, shown
@@ -32,8 +33,13 @@ class BasicAuth:
 class PrometheusSettings:
     """One server with the Prometheus API: Prometheus itself, Thanos, Mimir, VictoriaMetrics."""
 
-    url: str
-    """What stands before /api/v1, such as http://prometheus.monitoring:9090 or https://mimir.example/prometheus."""
+    url: str = field(repr=False)
+    """What stands before /api/v1, such as http://prometheus.monitoring:9090 or https://mimir.example/prometheus. What
+    follows a ? are parameters, as in `parameters`."""
+
+    parameters: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """Names and values that are sent in the URL of every request, such as `dedup` of Thanos or the `namespace` that
+    OpenShift's proxy asks for. Default: none."""
 
     deadline_s: float = 4.0
     """Seconds for one reading, from asking to the last byte, waiting for a free connection included. Default: less than
@@ -42,9 +48,9 @@ class PrometheusSettings:
     history_deadline_s: float = 30.0
     """Seconds for one range query. Default: a day of a heavy query takes some, and no decision waits for it."""
 
-    most_in_flight: int = 50
-    """Requests at a time. Default: 1,000 queries of 50 ms take a second; more would queue inside Prometheus, which runs
-    20 at a time by default."""
+    most_in_flight: int = 30
+    """Requests at a time, of which one namespace alone gets half. Default: 1,000 queries of 50 ms that are spread over
+    an interval of 15 s take four; and one namespace cannot fill the 20 that Prometheus runs at a time by default."""
 
     ca_file: Path | None = None
     """PEM certificates to trust instead of the system's. Read once: a new one needs a restart."""
@@ -61,14 +67,34 @@ class PrometheusSettings:
     tenant: str | None = None
     """Value of X-Scope-OrgID, which Mimir and the like ask for. Default: not sent."""
 
+    allow_plain_http_credentials: bool = False
+    """Send credentials without TLS to another machine, where others may read them on the way. Default: refused."""
+
+    @property
+    def is_tls(self) -> bool:
+        """Whether the connection is encrypted."""
+        return urlsplit(self.url).scheme == "https"
+
+    @property
+    def base_url(self) -> str:
+        """The URL without parameters, and without a / at its end."""
+        return self.url.partition("?")[0].rstrip("/")
+
+    @property
+    def all_parameters(self) -> tuple[tuple[str, str], ...]:
+        """Those of the URL and the others."""
+        return (*parse_qsl(self.url.partition("?")[2], keep_blank_values=True), *self.parameters)
+
     def __post_init__(self) -> None:
         check_limits(self, SETTINGS_LIMITS)
         _check_url(self.url)
-        if self.ca_file is not None and not self.url.startswith("https://"):
+        _check_parameters(self.all_parameters)
+        if self.ca_file is not None and not self.is_tls:
             raise InputError(f"Prometheus CA file {self.ca_file}: the URL {shown(self.url)} is not https")
         if self.token_file is not None and self.basic_auth is not None:
             raise InputError("Prometheus credentials: give a token file or basic auth, not both")
         _check_headers(self)
+        _check_transport(self)
 
 
 SETTINGS_LIMITS = {
@@ -79,13 +105,16 @@ SETTINGS_LIMITS = {
 
 TENANT_HEADER = "X-Scope-OrgID"
 OUR_HEADERS = {"accept-encoding", "connection", "content-length", "content-type", "host", "transfer-encoding"}
+QUERY_PARAMETERS = {"query", "time", "start", "end", "step", "timeout"}
+SECRET_NAME = re.compile("auth|cookie|key|password|secret|token", re.IGNORECASE)
+"""Names of headers and parameters whose values are taken for credentials."""
 MOST_SECRET_BYTES = 16 * 1024
 """Chosen: the whole header of a request is rarely allowed more."""
 
 
 def tls_context(settings: PrometheusSettings) -> ssl.SSLContext | None:
     """What certificates are checked with, always; None where the address is not https."""
-    if not settings.url.startswith("https://"):
+    if not settings.is_tls:
         return None
     try:
         return ssl.create_default_context(cafile=settings.ca_file)
@@ -105,6 +134,16 @@ def request_headers(settings: PrometheusSettings) -> dict[str, str]:
         pair = f"{settings.basic_auth.username}:{password}".encode()
         headers["Authorization"] = f"Basic {b64encode(pair).decode('ascii')}"
     return headers
+
+
+def secrets_of(settings: PrometheusSettings, headers: Mapping[str, str]) -> tuple[str, ...]:
+    """What no message may repeat of a request with these headers, as single words."""
+    values = [value for name, value in headers.items() if name in settings.headers or name == "Authorization"]
+    values += [value for name, value in settings.all_parameters if SECRET_NAME.search(name)]
+    words = [word for value in values for word in value.split() if word not in ("Basic", "Bearer")]
+    if settings.basic_auth is not None:
+        words += b64decode(headers["Authorization"].removeprefix("Basic ")).decode().partition(":")[2].split()
+    return tuple(words)
 
 
 def _read_secret(path: Path, kind: str) -> str:
@@ -128,8 +167,52 @@ def _check_url(url: str) -> None:
         usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:  # a port above 65535, half an IPv6 address
         usable = False
-    if not usable or not re.fullmatch(r"[\x21-\x7e]+", url) or "?" in url or "#" in url:
-        raise InputError(f"Prometheus URL: {shown(url)} is not an address such as http://prometheus:9090")
+    if not usable or not re.fullmatch(r"[\x21-\x7e]+", url) or "#" in url:
+        raise InputError(
+            f"Prometheus URL: {shown(url.partition('?')[0])} is not an address such as http://prometheus:9090"
+        )
+
+
+def _check_parameters(parameters: tuple[tuple[str, str], ...]) -> None:
+    """Refuse those that a query has itself. A value may be a secret and is not repeated."""
+    for name, value in parameters:
+        if not re.fullmatch(r"[A-Za-z0-9_.-]+(\[\])?", name) or name in QUERY_PARAMETERS:
+            raise InputError(f"Prometheus parameter: {shown(name)} is not a parameter that can be added")
+        if not value.isprintable():
+            raise InputError(f"Prometheus parameter {name}: its value is not one line of printable text")
+
+
+def _check_transport(settings: PrometheusSettings) -> None:
+    """Refuse credentials that would go over the network for everybody to read."""
+    if settings.is_tls or settings.allow_plain_http_credentials:
+        return
+    sent = _credentials(settings)
+    host = urlsplit(settings.url).hostname or ""
+    if sent and not _is_loopback(host):
+        raise InputError(
+            f"Prometheus credentials ({sent}): {shown(settings.base_url)} is not https, so others could read them on "
+            "their way; use https, or allow it with --allow-plain-http-credentials"
+        )
+
+
+def _credentials(settings: PrometheusSettings) -> str:
+    """The first kind of credentials that is sent; empty without any."""
+    if settings.token_file is not None:
+        return "token file"
+    if settings.basic_auth is not None:
+        return "basic auth"
+    for kind, names in (("header", settings.headers), ("parameter", dict(settings.all_parameters))):
+        for name in names:
+            if SECRET_NAME.search(name):
+                return f"{kind} {name}"
+    return ""
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def _check_headers(settings: PrometheusSettings) -> None:

@@ -96,27 +96,51 @@ def parse_history(body: bytes, grid: Grid) -> list[float] | Unknown:
         return error.unknown
 
 
-def error_words(body: bytes) -> str:
+def error_words(body: bytes, secrets: Sequence[str] = ()) -> str:
     """Say what an error body reports: its type, and for a query that cannot be read what is wrong with its text.
 
-    Other texts are left out: they name series and labels that the reader of a message may not be allowed to see.
+    Other texts of Prometheus are left out: they name series and labels that the reader of a message may not be allowed
+    to see. A short plain text, as proxies and Mimir answer, is repeated: see `_plain_words`.
     """
     try:
         content = _json(body)
     except _UnusableError:
+        return _plain_words(body, secrets)
+    if not isinstance(content, dict):
         return ""
-    if not isinstance(content, dict) or content.get("errorType") not in ERROR_TYPES:
+    kind, text = content.get("errorType"), content.get("error")
+    if kind == LABEL_PROXY and isinstance(text, str):
+        return _plain_words(text.encode(errors="replace"), secrets)
+    if not isinstance(kind, str) or kind not in ERROR_TYPES:
         return ""
-    kind, text = str(content["errorType"]), content.get("error")
     if kind != "bad_data" or not isinstance(text, str):
         return kind
     return f"{kind}: {json.dumps(text.removeprefix(QUERY_PREFIX)[:MESSAGE_CHARACTERS])}"
 
 
+def _plain_words(body: bytes, secrets: Sequence[str]) -> str:
+    """One short line of plain words, such as "no org id", in quotes; empty for anything else.
+
+    A word of letters and digits mixed, or of more than 40 characters, could be a secret that the server echoes, as
+    could one of `secrets`: such a text is left out as a whole.
+    """
+    line = body[: MESSAGE_CHARACTERS + 1].strip()
+    if len(body.strip()) > MESSAGE_CHARACTERS or not PLAIN_LINE.fullmatch(line):
+        return ""
+    text = line.decode("ascii")
+    words = re.findall("[A-Za-z0-9]+", text)
+    if any(len(word) > 40 or not (word.isalpha() or word.isdecimal()) for word in words):
+        return ""
+    return "" if any(secret in text for secret in secrets) else json.dumps(text)
+
+
+PLAIN_LINE = re.compile(rb"[A-Za-z][A-Za-z0-9 .,:;=!?'\"()/_-]*", re.ASCII)
 ERROR_TYPES = (
     *("bad_data", "timeout", "canceled", "execution", "internal", "unavailable", "not_found", "not_acceptable"),
     *("too_many_requests", "too_large_entry"),  # Mimir's
 )
+LABEL_PROXY = "prom-label-proxy"
+"""What the proxy of this name calls its own errors, such as a missing namespace."""
 QUERY_PREFIX = 'invalid parameter "query": '
 
 NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,4})?", re.ASCII)

@@ -16,10 +16,12 @@ from controller.prometheus.answer import Grid, parse_history
 from controller.prometheus.asker import Asker, Question
 from controller.prometheus.coverage import longest_s, ranges_of, without_ramps
 from controller.prometheus.coverage_checks import CoverageChecks
-from controller.prometheus.http import PrometheusHttp
+from controller.prometheus.http import MOST_BYTES, PrometheusHttp, QueryTooSlow, Request
 from controller.prometheus.in_use import InUse
+from controller.prometheus.off_loop import OffLoop
 from controller.prometheus.once import OncePerTick
 from controller.prometheus.sample_age import age_check, oldest_s
+from controller.prometheus.standing import Pause
 from controller.promql.grouping import shape_of
 from scaling.decision import Reason
 from scaling.observation import Reading, Unknown, Value, usable, usable_ratio
@@ -29,8 +31,12 @@ from scaling.workload import STEP_S
 DAY_STEPS = 5760
 """What the memory of a workload reaches back, on its grid."""
 
-MOST_HISTORIES_IN_FLIGHT = 4
-"""Range queries at a time: a day of samples each, and readings must not wait behind them (chosen)."""
+SAMPLE_BYTES = 64
+"""What each sample adds to the longest history that is read: a time and a float64 take 45 at most."""
+
+FIRST_REST_S, LONGEST_REST_S = 60.0, 300.0
+"""Where a history took too long, no other of its namespace is asked for during this time, which doubles (chosen): those
+of other namespaces wait for their turn behind it."""
 
 EMPTY_TOO_SOON = "the query answers nothing, and Prometheus has not been watched for as long as it looks back"
 
@@ -49,29 +55,29 @@ class PrometheusMetrics:
         self._ages = OncePerTick(asker.ages)
         self._samples = InUse(_Samples, clock)
         self._coverage = InUse[str, CoverageChecks](lambda query: CoverageChecks(query, clock()), clock)
-        self._history_gate = asyncio.Semaphore(MOST_HISTORIES_IN_FLIGHT)
+        self._rests = InUse(_rest, clock)
+        self._clock = clock
+        self._off_loop = OffLoop()
 
     async def demand(self, target: Target, now_s: float) -> Reading:
         """The demand on a target, or why it is not known."""
         query = target.resource.queries.demand
         if query is None:
             return Unknown(Reason.METRIC_ERROR, "neither spec.demand.query nor spec.demand.preset is given")
-        reading = usable(await self.read(query, target.resource.spec.guardrails.stale_after_s, now_s))
-        checked = await self._checked(query, reading, now_s, target.spec.empty_is)
-        return _with_hint(checked, target.resource.queries.hint)
+        reading = usable(await self._read_of(target, query, now_s))
+        return _with_hint(await self._checked(target, query, reading, now_s), target.resource.queries.hint)
 
     async def bad_ratio(self, target: Target, now_s: float) -> float | None:
         """The share of bad requests; None where it is not asked for, not known, or known in part."""
         query = target.resource.queries.bad_ratio
         if query is None:
             return None
-        reading = await self.read(query, target.resource.spec.guardrails.stale_after_s, now_s)
+        reading = await self._read_of(target, query, now_s)
         return None if isinstance(reading, Unknown) or reading.partial else usable_ratio(reading.value)
 
     async def healthy(self, target: Target, now_s: float) -> bool:
         """Whether every query of spec.guardrails.requireHealthy answers a number other than 0, fresh and whole."""
-        stale_after_s = target.resource.spec.guardrails.stale_after_s
-        asked = [self.read(query, stale_after_s, now_s) for query in target.resource.queries.healthy]
+        asked = [self._read_of(target, query, now_s) for query in target.resource.queries.healthy]
         readings = await asyncio.gather(*asked)
         return all(isinstance(reading, Value) and reading.value != 0 and not reading.partial for reading in readings)
 
@@ -82,13 +88,15 @@ class PrometheusMetrics:
 
         `steps_per_sample`: at 4 every fourth step is asked for and stands for those since the one before, which costs
         both sides a quarter; for a start with many targets, and with a rate over a minute hardly another answer.
-        Empty when it is not known, which the log explains. Calls wait for each other, a few run at a time.
+        Empty when it is not known, which the log explains. A few are asked for at a time.
         """
         query = target.resource.queries.demand
         if query is None:
             return []
         samples, step_s = -(-steps // steps_per_sample), STEP_S * steps_per_sample
-        values = await self.read_range(query, Grid(until_s - (samples - 1) * step_s, step_s, samples))
+        values = await self.read_range(
+            query, Grid(until_s - (samples - 1) * step_s, step_s, samples), target.resource.namespace
+        )
         if isinstance(values, list):
             if target.spec.empty_is is not EmptyIs.ZERO:
                 values = without_ramps(values, step_s, longest_s(ranges_of(query)))
@@ -110,27 +118,41 @@ class PrometheusMetrics:
         """What is the same for all targets whose demand can be asked by one query, when it is asked in one tick."""
         return self._key(target.resource.queries.demand or "")
 
-    async def read(self, query: str, stale_after_s: float, now_s: float) -> Reading:
+    async def _read_of(self, target: Target, query: str, now_s: float) -> Reading:
+        return await self.read(
+            query, target.resource.spec.guardrails.stale_after_s, now_s, namespace=target.resource.namespace
+        )
+
+    async def read(self, query: str, stale_after_s: float, now_s: float, namespace: str = "") -> Reading:
         """The one number that a query answers now, from samples that are fresh enough; asked once for each `now_s`.
 
         `now_s`: the tick's time, the same for all that share it. May take two deadlines: one for the number, one for
         the age of its samples, which is asked for afterwards, so that what ended in between is not missed; more where
         a shared query is refused, at once as a rule, and asked for in smaller groups.
+
+        `namespace`: whose share of Prometheus it takes.
         """
-        reading = await self._readings.ask(Question(query), now_s)
+        reading = await self._readings.ask(Question(query, namespace=namespace), now_s)
         samples = self._samples.of((query, stale_after_s))
         if isinstance(reading, Unknown) or samples.are_fresh(now_s):
             return reading
-        return await self._why_unusable(samples, now_s) or reading
+        return await self._why_unusable(samples, now_s, namespace) or reading
 
-    async def read_range(self, query: str, grid: Grid) -> list[float] | Unknown:
-        """The one series that a query answers over a time range, NaN for gaps."""
-        form = {"query": query, "start": f"{grid.start_s:.3f}", "end": f"{grid.end_s:.3f}", "step": f"{grid.step_s:g}"}
-        async with self._history_gate:
-            body = await self._http.post("query_range", form, self._http.settings.history_deadline_s)
-        return parse_history(body, grid) if isinstance(body, bytes) else body
+    async def read_range(self, query: str, grid: Grid, namespace: str = "") -> list[float] | Unknown:
+        """The one series that a query answers over a time range, NaN for gaps. `namespace`: whose share it takes."""
+        rest = self._rests.of(namespace)
+        resting = rest.reason(self._clock())
+        if resting is not None:
+            return resting
+        body = await self._http.ask(_range_request(query, grid, self._http.settings.history_deadline_s, namespace))
+        if isinstance(body, QueryTooSlow):
+            rest.begin(body, self._clock())
+        if isinstance(body, Unknown):
+            return body
+        rest.end()
+        return await self._off_loop.read(body, parse_history, body, grid)
 
-    async def _checked(self, query: str, reading: Reading, now_s: float, empty_is: EmptyIs) -> Reading:
+    async def _checked(self, target: Target, query: str, reading: Reading, now_s: float) -> Reading:
         """The reading as partial where samples do not cover what the query reads, asking for that where it is due."""
         checks = self._coverage.of(query)
         if isinstance(reading, Unknown):
@@ -138,17 +160,18 @@ class PrometheusMetrics:
                 checks.note_silence(now_s)
                 return reading
             checks.note_failure(now_s)
-            if empty_is is EmptyIs.ZERO and not checks.answered_throughout(now_s):
+            if target.spec.empty_is is EmptyIs.ZERO and not checks.answered_throughout(now_s):
                 return Value(0.0, partial=True, why=EMPTY_TOO_SOON)
             return reading
         if checks.is_due(reading.value, now_s):
-            _, answer = await self._ages.ask(Question(query, of_coverage=True), now_s)
+            question = Question(query, of_coverage=True, namespace=target.resource.namespace)
+            _, answer = await self._ages.ask(question, now_s)
             checks.note_answer(answer, reading.value, now_s, _spread(self._key(query)))
         if checks.missing:
             return replace(reading, partial=True, why=checks.missing)
         return replace(reading, covered=True)
 
-    async def _why_unusable(self, samples: "_Samples", now_s: float) -> Unknown | None:
+    async def _why_unusable(self, samples: "_Samples", now_s: float, namespace: str) -> Unknown | None:
         """Ask for the age of the samples behind a query; None when they can be used.
 
         With a newest sample A seconds old, nothing can be too old until its limit less A seconds later.
@@ -158,7 +181,7 @@ class PrometheusMetrics:
             return check
         if not check.selectors:
             return None
-        asked_s, ages = await self._ages.ask(Question(query, stale_after_s), now_s)
+        asked_s, ages = await self._ages.ask(Question(query, stale_after_s, namespace=namespace), now_s)
         if isinstance(ages, Unknown):
             return Unknown(Reason.METRIC_ERROR, f"the age of the samples is not known: {ages.message}")
         age_s = oldest_s(check, ages, stale_after_s)
@@ -178,6 +201,20 @@ def _with_hint(reading: Reading, hint: str) -> Reading:
     if hint and isinstance(reading, Unknown) and reading.reason is Reason.METRIC_EMPTY:
         return Unknown(reading.reason, f"{reading.message}; {hint}")
     return reading
+
+
+def _rest(_: str) -> Pause:
+    return Pause(failures_before=1, first_s=FIRST_REST_S, longest_s=LONGEST_REST_S)
+
+
+def _range_request(query: str, grid: Grid, deadline_s: float, namespace: str) -> Request:
+    return Request(
+        endpoint="query_range",
+        form={"query": query, "start": f"{grid.start_s:.3f}", "end": f"{grid.end_s:.3f}", "step": f"{grid.step_s:g}"},
+        deadline_s=deadline_s,
+        owner=namespace,
+        most_bytes=MOST_BYTES + SAMPLE_BYTES * grid.steps,
+    )
 
 
 class _Samples:

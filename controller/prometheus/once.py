@@ -10,14 +10,17 @@ from typing import Any, Generic, TypeVar
 Q = TypeVar("Q", bound=Hashable)
 A = TypeVar("A")
 
-Parcel = tuple[Sequence[Q], Coroutine[Any, Any, Sequence[A]]]
-"""Questions that are sent together, and what brings their answers in the same order."""
+Hand = Callable[[Q, A], None]
+"""Hands out the answer to a question; the first one counts."""
+
+Parcel = tuple[Sequence[Q], Coroutine[Any, Any, object]]
+"""Questions that are sent together, and what asks for them and hands out each answer as it comes."""
 
 
 class OncePerTick(Generic[Q, A]):
     """Asks each question once for all who ask it at the same tick, while it is under way and after."""
 
-    def __init__(self, parcels: Callable[[Sequence[Q], float], Sequence[Parcel[Q, A]]]) -> None:
+    def __init__(self, parcels: Callable[[Sequence[Q], float, Hand[Q, A]], Sequence[Parcel[Q]]]) -> None:
         """`parcels`: how the questions of one turn of the event loop at a tick's `now_s` are sent."""
         self._parcels = parcels
         self._tick_s: float | None = None
@@ -45,22 +48,32 @@ class OncePerTick(Generic[Q, A]):
         if waiting is self._waiting:
             self._waiting = []
         answers = dict(waiting)
-        for questions, answering in self._parcels(list(answers), now_s):
-            task = asyncio.ensure_future(_fulfil([answers[question] for question in questions], answering))
+
+        def hand(question: Q, answer: A) -> None:
+            if not answers[question].done():
+                answers[question].set_result(answer)
+
+        for questions, asking in self._parcels(list(answers), now_s, hand):
+            task = asyncio.ensure_future(_see_through([answers[question] for question in questions], asking))
             self._under_way.add(task)
             task.add_done_callback(self._under_way.discard)
 
 
-async def _fulfil(answers: Sequence[asyncio.Future[A]], answering: Coroutine[Any, Any, Sequence[A]]) -> None:
-    """Hand out what comes, be it a failure: nobody is left waiting."""
+async def _see_through(answers: Sequence[asyncio.Future[A]], asking: Coroutine[Any, Any, object]) -> None:
+    """Let the answers come. Whoever has none in the end hears of the failure: nobody is left waiting."""
     try:
-        for answer, found in zip(answers, await answering, strict=True):
-            answer.set_result(found)
+        await asking
     except asyncio.CancelledError:
         for answer in answers:
             answer.cancel()
         raise
     except Exception as error:
-        for answer in answers:
-            if not answer.done():
-                answer.set_exception(error)
+        _fail(answers, error)
+    else:
+        _fail(answers, RuntimeError("a question was not answered"))
+
+
+def _fail(answers: Sequence[asyncio.Future[A]], error: Exception) -> None:
+    for answer in answers:
+        if not answer.done():
+            answer.set_exception(error)

@@ -102,7 +102,7 @@ async def raw_serving(talk: Callable[[asyncio.StreamReader, asyncio.StreamWriter
     """Run what writes bytes of its own to each connection; hanging up is left to it, or to the end."""
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, asyncio.CancelledError):
+        with contextlib.suppress(OSError, EOFError, asyncio.CancelledError):
             await talk(reader, writer)
         writer.close()
 

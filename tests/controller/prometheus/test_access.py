@@ -9,7 +9,7 @@ from controller.prometheus.access import BasicAuth, PrometheusSettings, request_
 from scaling.errors import InputError
 
 SECRET = "s3cr3t"
-URL = "http://prometheus:9090"
+URL = "https://prometheus:9090"
 
 
 @pytest.fixture
@@ -20,8 +20,8 @@ def secret_file(tmp_path: Path) -> Path:
 
 
 def test_defaults_are_pinned():
-    settings = PrometheusSettings(url=URL)
-    assert (settings.deadline_s, settings.history_deadline_s, settings.most_in_flight) == (4.0, 30.0, 50)
+    settings = PrometheusSettings(url="http://prometheus:9090")
+    assert (settings.deadline_s, settings.history_deadline_s, settings.most_in_flight) == (4.0, 30.0, 30)
     assert request_headers(settings) == {}
     assert tls_context(settings) is None
 
@@ -34,7 +34,7 @@ def test_the_default_deadline_is_shorter_than_the_shortest_interval():
     "url",
     [
         *("", "prometheus:9090", "ftp://prometheus", "file:///etc/passwd", "http://", "http://:9090", "http://[::1"),
-        *("http://a:99999", "http://a:0", "http://a?x=1", "http://a#x", "http://a b", "http://a\n", "http://ä"),
+        *("http://a:99999", "http://a:0", "http://a#x", "http://a b", "http://a\n", "http://ä"),
     ],
 )
 def test_what_is_no_address_is_refused(url):
@@ -58,7 +58,7 @@ def test_a_password_in_the_address_is_refused_and_not_repeated():
     [
         ({"deadline_s": 0}, "Prometheus deadline: 0 is outside 0.1..300"),
         ({"most_in_flight": 2.5}, "2.5 is not a whole number"),
-        ({"ca_file": Path("ca.pem")}, "is not https"),
+        ({"ca_file": Path("ca.pem"), "url": "http://a"}, "is not https"),
         ({"token_file": Path("t"), "basic_auth": BasicAuth("me", Path("p"))}, "not both"),
         ({"headers": {"a b": "x"}}, 'header: "a b"'),
         ({"headers": {"": "x"}}, 'header: ""'),
@@ -72,7 +72,7 @@ def test_a_password_in_the_address_is_refused_and_not_repeated():
 )
 def test_settings_that_cannot_be_meant_are_refused(wishes, message):
     with pytest.raises(InputError, match=re.escape(message)) as caught:
-        PrometheusSettings(url=URL, **wishes)
+        PrometheusSettings(**{"url": URL, **wishes})
     assert SECRET not in str(caught.value)
 
 
@@ -135,3 +135,59 @@ def test_a_ca_file_without_certificates_is_refused(tmp_path, content):
         path.write_bytes(content)
     with pytest.raises(InputError, match=r"Prometheus CA file .*ca\.pem: "):
         tls_context(PrometheusSettings(url="https://prometheus", ca_file=path))
+
+
+@pytest.mark.parametrize(
+    "wishes",
+    [
+        {"token_file": Path("t")},
+        {"basic_auth": BasicAuth("me", Path("p"))},
+        {"headers": {"Authorization": SECRET}},
+        {"headers": {"X-Api-Key": SECRET}},
+        {"headers": {"Cookie": SECRET}},
+        {"parameters": (("access_token", SECRET),)},
+    ],
+)
+@pytest.mark.parametrize("url", ["http://prometheus:9090", "HTTP://10.0.0.1", "http://localhost.example"])
+def test_credentials_over_plain_http_are_refused_unless_that_is_allowed(url, wishes):
+    with pytest.raises(InputError, match="is not https, so others could read them") as caught:
+        PrometheusSettings(url=url, **wishes)
+    assert SECRET not in str(caught.value)
+    PrometheusSettings(url=url, **wishes, allow_plain_http_credentials=True)
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9090", "http://localhost:9090", "http://[::1]:9090", "HTTPS://a"])
+def test_credentials_over_the_loopback_or_tls_pass(url):
+    PrometheusSettings(url=url, token_file=Path("t"))
+
+
+def test_a_tenant_and_headers_that_are_no_credentials_pass_over_plain_http():
+    PrometheusSettings(url="http://prometheus:9090", tenant="shop", headers={"X-Team": "shop"})
+
+
+def test_parameters_of_the_url_and_others_are_taken_apart_from_it():
+    settings = PrometheusSettings(
+        url="https://thanos:9090/x/?dedup=true&dedup=false&a=&b=%40", parameters=(("namespace", "shop"),)
+    )
+    assert settings.base_url == "https://thanos:9090/x"
+    expected = (("dedup", "true"), ("dedup", "false"), ("a", ""), ("b", "@"), ("namespace", "shop"))
+    assert settings.all_parameters == expected
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [(("query", "x"),), (("timeout", "1"),), (("", "x"),), (("a b", "x"),), (("a\n", "x"),), (("start", "1"),)],
+)
+def test_parameters_that_are_the_querys_own_or_no_names_are_refused(parameters):
+    with pytest.raises(InputError, match="is not a parameter that can be added"):
+        PrometheusSettings(url=URL, parameters=parameters)
+
+
+def test_a_parameter_is_in_no_repr_and_its_value_in_no_message():
+    assert SECRET not in repr(PrometheusSettings(url=f"{URL}?key={SECRET}", parameters=(("key", SECRET),)))
+    with pytest.raises(InputError, match="is not an address") as caught:
+        PrometheusSettings(url=f"ftp://prometheus?key={SECRET}")
+    assert SECRET not in str(caught.value)
+    with pytest.raises(InputError, match="parameter key: its value is not one line") as caught:
+        PrometheusSettings(url=URL, parameters=(("key", f"{SECRET}\n"),))
+    assert SECRET not in str(caught.value)

@@ -5,12 +5,21 @@ import ssl
 import subprocess
 import time
 from email.utils import formatdate
+from typing import Any
 
 import pytest
 from aiohttp import web
 
 from controller.prometheus.access import BasicAuth
-from controller.prometheus.http import LONGEST_SILENCE_S, MOST_BYTES, PrometheusHttp, retry_after_s
+from controller.prometheus.http import (
+    LONGEST_SILENCE_S,
+    MOST_BYTES,
+    MOST_URL_BYTES,
+    PrometheusHttp,
+    QueryRefused,
+    Request,
+    retry_after_s,
+)
 from scaling.observation import Unknown
 from tests.controller.prometheus.stub import Stub, a_vector, free_ports, raw_serving, serving, settings_for
 from tests.required import require_command
@@ -19,11 +28,15 @@ FORM = {"query": 'sum(x{a="b c"}) + ä'}
 SECRET = "s3cr3t"
 
 
+def a_request(deadline_s=2.0, endpoint="query", **wishes):
+    return Request(**{"endpoint": endpoint, "form": FORM, "deadline_s": deadline_s, **wishes})
+
+
 async def asked(port, times=1, **wishes):
     """The last of so many answers."""
     async with PrometheusHttp(settings_for(port, **wishes)) as http:
         for _ in range(times):
-            answer = await http.post("query", FORM, http.settings.deadline_s)
+            answer = await http.ask(a_request(http.settings.deadline_s))
         return answer
 
 
@@ -54,7 +67,9 @@ def test_a_form_goes_out_and_the_body_comes_back():
     stub = Stub()
     assert ask(stub) == stub.body
     ((path, form, headers),) = stub.requests
-    assert (path, form) == ("/api/v1/query", FORM)
+    assert path == "/api/v1/query"
+    assert form.pop("timeout").endswith("ms")
+    assert form == FORM
     assert headers["Content-Type"] == "application/x-www-form-urlencoded"
     assert "Authorization" not in headers
     assert "Cookie" not in headers
@@ -76,7 +91,7 @@ def test_a_lone_surrogate_in_a_query_is_sent_as_something_else():
 
     async def run():
         async with serving(stub.answer) as port, PrometheusHttp(settings_for(port)) as http:
-            return await http.post("query", {"query": "\ud800"}, 2.0)
+            return await http.ask(a_request(form={"query": "\ud800"}))
 
     assert asyncio.run(run()) == stub.body
 
@@ -99,7 +114,7 @@ def test_a_token_that_rotates_needs_no_new_connection(tmp_path):
         async with serving(stub.answer) as port, PrometheusHttp(settings_for(port, token_file=token)) as http:
             for text in ("one", "two"):
                 token.write_text(text)
-                await http.post("query", FORM, 2.0)
+                await http.ask(a_request())
 
     asyncio.run(run())
     assert [headers["Authorization"] for _, _, headers in stub.requests] == ["Bearer one", "Bearer two"]
@@ -155,7 +170,7 @@ def test_a_redirect_is_not_followed(status):
 
 def test_a_body_of_the_limit_passes_and_one_byte_more_does_not():
     assert ask(Stub(body=b" " * MOST_BYTES)) == b" " * MOST_BYTES
-    assert "more than 1048576 bytes" in message_of(ask(Stub(body=b" " * (MOST_BYTES + 1))))
+    assert "more than 65536 bytes" in message_of(ask(Stub(body=b" " * (MOST_BYTES + 1))))
 
 
 def test_gzip_is_read_although_nobody_asked_for_it():
@@ -166,7 +181,7 @@ def test_gzip_is_read_although_nobody_asked_for_it():
 @pytest.mark.parametrize(
     ("body", "encoding", "words"),
     [
-        (gzip.compress(bytes(100 * MOST_BYTES), mtime=0), "gzip", "more than 1048576 bytes"),
+        (gzip.compress(bytes(100 * MOST_BYTES), mtime=0), "gzip", "more than 65536 bytes"),
         (gzip.compress(a_vector("7"), mtime=0)[:-9], "gzip", "broke off"),
         (b"not gzip", "gzip", "not gzip"),
         (b"?", "br", "unknown encoding"),
@@ -216,10 +231,10 @@ def test_after_the_silence_it_is_asked_again(monkeypatch):
     async def run():
         async with serving(stub.answer) as port, PrometheusHttp(settings_for(port)) as http:
             monkeypatch.setattr("controller.prometheus.http.time.monotonic", lambda: clock[0])
-            await http.post("query", FORM, 2.0)
+            await http.ask(a_request())
             stub.status = 200
             clock[0] += 30.0
-            return await http.post("query", FORM, 2.0)
+            return await http.ask(a_request())
 
     assert asyncio.run(run()) == stub.body
 
@@ -261,16 +276,6 @@ def test_a_slow_answer_ends_at_the_deadline(talk):
     began = time.monotonic()
     answer = ask_raw(talk, deadline_s=0.2)
     assert message_of(answer) == "no answer from Prometheus within 0.2 s"
-    assert time.monotonic() - began < 3.0
-
-
-def test_waiting_for_a_free_connection_counts_towards_the_deadline():
-    async def run():
-        async with raw_serving(hang) as port, PrometheusHttp(settings_for(port, most_in_flight=1)) as http:
-            return await asyncio.gather(*(http.post("query", FORM, 0.2) for _ in range(20)))
-
-    began = time.monotonic()
-    assert {message_of(answer) for answer in asyncio.run(run())} == {"no answer from Prometheus within 0.2 s"}
     assert time.monotonic() - began < 3.0
 
 
@@ -344,13 +349,13 @@ def test_after_closing_there_is_no_answer_and_no_error():
     async def run():
         async with PrometheusHttp(settings_for(1)) as http:
             pass
-        return await http.post("query", FORM, 1.0)
+        return await http.ask(a_request(1.0))
 
     assert "is closed" in message_of(asyncio.run(run()))
 
 
 def test_every_request_is_told_to_the_watcher():
-    seen = []
+    seen: list[Any] = []
 
     async def run():
         stub = Stub()
@@ -358,16 +363,16 @@ def test_every_request_is_told_to_the_watcher():
             serving(stub.answer) as port,
             PrometheusHttp(settings_for(port), lambda *call: seen.append(call)) as http,
         ):
-            await http.post("query", FORM, 2.0)
+            await http.ask(a_request())
             stub.status = 500
-            await http.post("query_range", FORM, 2.0)
+            await http.ask(a_request(endpoint="query_range"))
 
     asyncio.run(run())
     assert [(endpoint, fine) for endpoint, fine, _ in seen] == [("query", True), ("query_range", False)]
     assert all(0 < seconds < 2 for _, _, seconds in seen)
 
 
-def test_no_more_requests_are_in_flight_than_allowed():
+def test_no_more_requests_of_one_namespace_are_in_flight_than_its_share():
     under_way = most = 0
 
     async def slow(request):
@@ -379,8 +384,8 @@ def test_no_more_requests_are_in_flight_than_allowed():
         return web.Response(body=b"{}")
 
     async def run():
-        async with serving(slow) as port, PrometheusHttp(settings_for(port, most_in_flight=5)) as http:
-            return await asyncio.gather(*(http.post("query", FORM, 2.0) for _ in range(30)))
+        async with serving(slow) as port, PrometheusHttp(settings_for(port, most_in_flight=10)) as http:
+            return await asyncio.gather(*(http.ask(a_request()) for _ in range(30)))
 
     assert asyncio.run(run()) == [b"{}"] * 30
     assert most == 5
@@ -435,3 +440,145 @@ def test_a_server_without_tls_is_named():
             return await asked(port, url=f"https://127.0.0.1:{port}")
 
     assert "no TLS with Prometheus: wrong version number" in message_of(asyncio.run(run()))
+
+
+# The method, the parameters, and what a proxy says
+
+
+def taking(method, code=405, body=b"{}", seen=None):
+    """A server that takes one method, and refuses the others with a status."""
+
+    async def answer(request):
+        if seen is not None:
+            seen.append((request.method, request.path_qs))
+        await asyncio.sleep(0.01)
+        return web.Response(body=body) if request.method == method else web.Response(status=code, text="Forbidden")
+
+    return answer
+
+
+def ask_each(handler, *requests, **wishes):
+    async def run():
+        async with serving(handler) as port, PrometheusHttp(settings_for(port, **wishes)) as http:
+            return [await http.ask(request) for request in requests]
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize("code", [405, 501, 403])
+def test_a_server_that_takes_get_only_is_asked_by_get_from_then_on(code):
+    seen: list[Any] = []
+    assert ask_each(taking("GET", code, seen=seen), a_request(), a_request(), a_request()) == [b"{}"] * 3
+    assert [method for method, _ in seen] == ["POST", "GET", "GET", "GET"]
+    assert seen[1][1].startswith("/api/v1/query?query=sum%28x%7Ba%3D%22b+c%22%7D%29+%2B+%C3%A4&timeout=")
+
+
+def test_requests_that_come_together_all_find_the_method_that_works():
+    async def run():
+        async with serving(taking("GET")) as port, PrometheusHttp(settings_for(port)) as http:
+            return await asyncio.gather(*(http.ask(a_request()) for _ in range(10)))
+
+    assert asyncio.run(run()) == [b"{}"] * 10
+
+
+def test_a_server_that_changes_its_mind_is_asked_by_the_other_method_again():
+    handlers = iter((taking("GET"), taking("GET"), taking("POST"), taking("POST"), taking("POST")))
+    answers = ask_each(lambda request: next(handlers)(request), a_request(), a_request(), a_request())
+    assert answers == [b"{}"] * 3
+
+
+@pytest.mark.parametrize("code", [403, 405])
+def test_where_both_methods_are_refused_the_other_one_is_tried_once_a_minute(code):
+    seen: list[Any] = []
+    answers = ask_each(taking("PUT", code, seen=seen), *[a_request()] * 5)
+    assert {message_of(answer) for answer in answers} == {f'Prometheus answered {STATUSES[code]}: "Forbidden"'}
+    assert len(seen) == 6
+
+
+STATUSES = {403: "HTTP 403 Forbidden", 405: "HTTP 405 Method Not Allowed"}
+
+
+def test_a_url_that_is_too_long_divides_a_shared_query_and_is_sent_for_one_alone():
+    seen: list[Any] = []
+    long = {"query": "x" * MOST_URL_BYTES}
+    first, shared, alone = ask_each(
+        taking("GET", seen=seen), a_request(), a_request(form=long, shared=True), a_request(form=long)
+    )
+    assert isinstance(shared, QueryRefused)
+    assert "is over 8000, the limit" in message_of(shared)
+    assert (first, alone) == (b"{}", b"{}")
+    assert len(seen) == 3
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_an_administrators_parameters_are_sent_in_the_url_of_every_request(method):
+    seen: list[Any] = []
+
+    async def run():
+        async with serving(taking(method, seen=seen)) as port:
+            wishes = {
+                "url": f"http://127.0.0.1:{port}/prom/?namespace=shop&dedup=true&empty=",
+                "parameters": (("partial_response", "false"), ("x", "a b&c")),
+            }
+            async with PrometheusHttp(settings_for(port, **wishes)) as http:
+                await http.ask(a_request())
+                await http.ask(a_request(endpoint="query_range"))
+
+    asyncio.run(run())
+    endpoints = {path.partition("?")[0] for _, path in seen}
+    assert endpoints == {"/prom/api/v1/query", "/prom/api/v1/query_range"}
+    for _, path in seen:
+        assert "?namespace=shop&dedup=true&empty=&partial_response=false&x=a+b%26c" in path
+
+
+def test_prometheus_is_told_when_nobody_waits_any_more():
+    stub = Stub()
+    ask_each(stub.answer, a_request(2.0), a_request(4.0, spent_s=3.0))
+    first_ms, second_ms = (int(form["timeout"].removesuffix("ms")) for form in stub.forms)
+    assert 1000 < first_ms <= 2000
+    assert 0 < second_ms <= 1000
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (401, b"no org id\n", 'HTTP 401 Unauthorized: "no org id"'),
+        (404, b"404 page not found", "HTTP 404 Not Found"),
+        (
+            403,
+            b"Forbidden (user=prometheus, verb=get, resource=namespaces)",
+            'HTTP 403 Forbidden: "Forbidden (user=prometheus, verb=get, resource=namespaces)"',
+        ),
+        (503, b"upstream connect error", 'HTTP 503 Service Unavailable: "upstream connect error"'),
+        (
+            400,
+            b'{"status":"error","errorType":"prom-label-proxy","error":"the namespace parameter must be provided"}',
+            'HTTP 400 Bad Request: "the namespace parameter must be provided"',
+        ),
+        (401, b"invalid token abc123def", "HTTP 401 Unauthorized"),
+        (401, b"bad key " + b"a" * 41, "HTTP 401 Unauthorized"),
+        (401, b"you sent shoptoken", "HTTP 401 Unauthorized"),
+        (401, b"you sent hidden", "HTTP 401 Unauthorized"),
+        (401, b"no entry for secretvalue", "HTTP 401 Unauthorized"),
+        (401, b"<html>no</html>", "HTTP 401 Unauthorized"),
+        (401, b"no\x1b[31m", "HTTP 401 Unauthorized"),
+        (401, b"two\nlines", "HTTP 401 Unauthorized"),
+        (401, "keine Organisation für Sie".encode(), "HTTP 401 Unauthorized"),
+        (401, b"word " * 40, "HTTP 401 Unauthorized"),
+    ],
+)
+def test_a_short_plain_reason_is_repeated_and_nothing_that_could_be_a_secret(tmp_path, status, body, said):
+    token = tmp_path / "token"
+    token.write_text("shoptoken")
+    stub = Stub(status=status, body=body)
+
+    async def run():
+        async with serving(stub.answer) as port:
+            return await asked(
+                port,
+                url=f"http://127.0.0.1:{port}/?apikey=secretvalue",
+                token_file=token,
+                headers={"X-Key": "hidden"},
+            )
+
+    assert message_of(asyncio.run(run())) == f"Prometheus answered {said}"

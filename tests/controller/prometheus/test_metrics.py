@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from controller.crd.resource import parse_policy
 from controller.ports import Ports, Scale, Target
-from controller.prometheus.http import PrometheusHttp
-from controller.prometheus.metrics import DAY_STEPS, MOST_HISTORIES_IN_FLIGHT, PrometheusMetrics
+from controller.prometheus.http import RANGE_SLOTS, PrometheusHttp
+from controller.prometheus.metrics import DAY_STEPS, PrometheusMetrics
 from controller.reconcile import reconcile
 from scaling.decision import Action, Reason
 from scaling.observation import Unknown, Value
@@ -67,7 +67,7 @@ def test_demand_is_what_the_query_answers(body, reading):
     stub = Stub(body)
     assert demand(stub) == reading
     assert stub.readings == [QUERY]
-    assert stub.forms[0].keys() == {"query"}  # no time: the server's own now
+    assert stub.forms[0].keys() == {"query", "timeout"}  # no time: the server's own now
 
 
 @pytest.mark.parametrize(
@@ -367,6 +367,7 @@ def test_a_history_asks_for_the_grid_that_ends_at_the_given_time():
     assert str(values) == "[nan, 1.0, 2.0]"
     ((path, form, _),) = stub.requests
     assert path == "/api/v1/query_range"
+    assert form.pop("timeout").endswith("ms")
     assert form == {"query": QUERY, "start": "999970.000", "end": "1000000.000", "step": "15"}
 
 
@@ -374,7 +375,7 @@ def test_a_history_of_fewer_samples_has_the_same_steps():
     stub = Stub(a_body("matrix", [{"metric": {}, "values": [[999_940, "1"], [1_000_000, "2"]]}]))
     values = with_metrics(stub, lambda metrics: metrics.history(a_target(), 1e6, steps=6, steps_per_sample=4))
     assert values == [1, 1, 2, 2, 2, 2]
-    assert stub.forms[0] == {"query": QUERY, "start": "999940.000", "end": "1000000.000", "step": "60"}
+    assert [stub.forms[0][name] for name in ("start", "end", "step")] == ["999940.000", "1000000.000", "60"]
 
 
 def test_a_history_is_a_day_by_default():
@@ -410,7 +411,7 @@ def test_histories_wait_for_each_other_and_readings_do_not_wait_for_them():
         async with serving(slow) as port, PrometheusHttp(settings_for(port, most_in_flight=6)) as http:
             metrics = PrometheusMetrics(http, lambda: 0.0)
             waiting = [asyncio.create_task(metrics.history(a_target(), 1e6)) for _ in range(12)]
-            while under_way < MOST_HISTORIES_IN_FLIGHT:
+            while under_way < RANGE_SLOTS // 2:
                 await asyncio.sleep(0.01)
             reading = await metrics.demand(a_target(), 0.0)
             release.set()
@@ -418,4 +419,4 @@ def test_histories_wait_for_each_other_and_readings_do_not_wait_for_them():
             return reading
 
     assert asyncio.run(run()) == Value(7.0)
-    assert most == MOST_HISTORIES_IN_FLIGHT
+    assert most == RANGE_SLOTS // 2

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from controller.prometheus.answer import Grid, Rows, parse_ages, parse_readings
-from controller.prometheus.http import PrometheusHttp
+from controller.prometheus.http import PrometheusHttp, Request
 from controller.prometheus.sample_age import age_query
 from controller.promql.grouping import Split, shape_of, shared_query
 from controller.promql.matchers import literal
@@ -300,7 +300,7 @@ def test_prometheus_understands_every_age_query(scene, query):
 
 async def ask(scene: Scene, text: str, **more: str) -> Any:
     async with PrometheusHttp(settings_for(scene.port)) as http:
-        return await http.post("query", {"query": text, **more}, 4.0)
+        return await http.ask(Request(endpoint="query", form={"query": text, **more}, deadline_s=4.0))
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from controller.crd.resource import parse_policy
 from controller.ports import Target
-from controller.prometheus.group_sizes import MOST_SHARED, REMEMBERED_S
 from controller.prometheus.http import MOST_BYTES
 from controller.prometheus.metrics import PrometheusMetrics
+from controller.prometheus.standing import MOST_SHARED
 from controller.promql.grouping import shape_of
 from scaling.decision import Reason
 from scaling.observation import Unknown, Value
@@ -160,7 +160,7 @@ def test_a_prometheus_that_hangs_costs_one_deadline_for_all():
     asked = []
 
     async def hang(request):
-        asked.append(await request.text())
+        asked.append((await request.post())["query"])
         await asyncio.sleep(60)
 
     async def run():
@@ -168,7 +168,7 @@ def test_a_prometheus_that_hangs_costs_one_deadline_for_all():
             return await asyncio.gather(*(metrics.demand(target, 0.0) for target in targets()))
 
     assert asyncio.run(run()) == [Unknown(Reason.METRIC_ERROR, "no answer from Prometheus within 0.2 s")] * 3
-    assert len(asked) == 1
+    assert [query for query in asked if query != "vector(1)"] == asked[:1]
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ def test_a_member_that_spoils_the_shared_query_does_not_blind_the_others():
     assert fleet.readings[1:] == [query(app) for app in APPS]
 
 
-def test_members_of_a_refused_query_are_asked_apart_for_an_hour():
+def test_one_that_is_refused_is_asked_alone_and_after_three_times_less_often():
     fleet = Fleet(refuses="b")
 
     async def readings_at(metrics, now_s):
@@ -224,13 +224,13 @@ def test_members_of_a_refused_query_are_asked_apart_for_an_hour():
         return len(fleet.readings) - before
 
     async def use(metrics):
-        return [await readings_at(metrics, now_s) for now_s in (0.0, 15.0, REMEMBERED_S - 1, REMEMBERED_S + 1)]
+        return [await readings_at(metrics, now_s) for now_s in (0.0, 15.0, 30.0, 45.0, 59.0, 60.0, 75.0)]
 
-    assert with_metrics(fleet, use) == [4, 3, 3, 4]
+    assert with_metrics(fleet, use) == [4, 2, 2, 1, 1, 2, 1]
 
 
 def test_an_answer_that_is_too_long_is_asked_for_in_parts():
-    fleet = Fleet(too_much=MOST_BYTES)
+    fleet = Fleet(too_much=2 * MOST_BYTES)
     assert demands(fleet) == [Value(1.0), Value(2.0), Value(3.0)]
     assert (len(fleet.readings), len(fleet.checks)) == (4, 4)
 
@@ -282,13 +282,14 @@ def test_a_limit_on_the_length_of_queries_leads_to_smaller_groups_and_not_to_sin
 
     with_metrics(fleet, use)
     assert len(fleet.readings) == (1 + 4) + 4
-    assert len(fleet.checks) == 1 + 4 + 16
+    assert len(fleet.checks) <= 1 + 4 + 16
 
 
 def test_one_that_is_too_slow_is_found_within_ticks_and_blinds_no_other_after_that():
     slow = MANY.index("app-42")
     *_, (found, asked) = ticks_of(many(hangs="app-42"), 4, deadline_s=0.5)
-    assert found.pop(slow) == Unknown(Reason.METRIC_ERROR, "no answer from Prometheus within 0.5 s")
+    words = "no answer from Prometheus within 0.5 s; as it keeps failing, it is asked again after 30 s"
+    assert found.pop(slow) == Unknown(Reason.METRIC_ERROR, words)
     assert found == [Value(1.0)] * 63
     assert asked < 20
 
@@ -320,16 +321,13 @@ def test_prometheus_itself_can_say_that_a_query_took_too_long(words):
 
     async def run():
         async with serving(answer) as port, metrics_of(port) as metrics:
-            for now_s in (0.0, 15.0):
-                found = await asyncio.gather(*(metrics.demand(target, now_s) for target in targets()))
-                await asyncio.sleep(0.1)
-            return found
+            return await asyncio.gather(*(metrics.demand(target, 0.0) for target in targets()))
 
     asked: list[Any] = []
     assert [reading.message for reading in asyncio.run(run())] == [
         f"Prometheus answered HTTP 503 Service Unavailable: {words}"
     ] * 3
-    assert len(asked) == (1 + 3 if words == "timeout" else 2)
+    assert len(asked) == (1 + 3 if words == "timeout" else 1)
 
 
 # Ages
