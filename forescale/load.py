@@ -34,7 +34,7 @@ MANY_TIMES = 3.0
 class LoadRequest:
     """What load was asked for: a trace, or else a scenario."""
 
-    trace: Path | None = None
+    trace: Path | Trace | None = None
     column: str | None = None  # of a trace with several series
     scenario: str | None = None  # None: `DEFAULT_SCENARIO`, unless there is a trace
     hours: float | None = None  # None: the whole trace, or `DEFAULT_HOURS` of a scenario
@@ -66,7 +66,7 @@ class Loads:
 
     def __init__(self, request: LoadRequest) -> None:
         self._request = request
-        self._trace = None if request.trace is None else read_load_csv(request.trace, request.column)
+        self._trace = read_load_csv(request.trace, request.column) if isinstance(request.trace, Path) else request.trace
 
     def of(self, workload: str, spec: ScalingSpec, step_s: float) -> Load:
         """The load of one workload. Raises InputError for a length or a mean that cannot be had.

@@ -15,7 +15,7 @@ from typing import Any
 from rich.console import Console
 
 from controller.crd.resource import PolicyResource, load_files, load_policies
-from controller.dryrun.rehearsal import Load, run_policy
+from controller.dryrun.rehearsal import Load, Watcher, run_policy
 from controller.frame import Frame
 from controller.policy_choice import policy_in, policy_named
 from forescale.dry_run_command import LOOPBACK
@@ -65,7 +65,7 @@ class Outcome:
     @property
     def name(self) -> str:
         """Namespace and name."""
-        return _full_name(self.resource)
+        return full_name(self.resource)
 
 
 def rehearse(rehearsal: Rehearsal) -> None:
@@ -73,16 +73,14 @@ def rehearse(rehearsal: Rehearsal) -> None:
     resources = _resources(rehearsal.files, rehearsal.recursive, _on_stderr(rehearsal.quiet))
     policy = None if rehearsal.policy is None else policy_in(rehearsal.policy)
     source, pace = Loads(rehearsal.load), Pace(rehearsal.speed)
-    loads = [
-        source.of(_full_name(resource), resource.spec, _step_s(resource.spec.interval_s)) for resource in resources
-    ]
+    loads = [source.of(full_name(resource), resource.spec, step_s(resource.spec.interval_s)) for resource in resources]
     if rehearsal.report is not None:
         make_folder(rehearsal.report)  # refuse before the run what would fail after it
 
     for resource, load in zip(resources, loads, strict=True):
         doubt = warning(load, resource.spec, source.unit)
         if doubt is not None:
-            print(f"forescale: warning: {_full_name(resource)}: {doubt}", file=sys.stderr, flush=True)
+            print(f"forescale: warning: {full_name(resource)}: {doubt}", file=sys.stderr, flush=True)
 
     silent = rehearsal.quiet and rehearsal.output is not OutputFormat.TEXT
     progress, console = _console(rehearsal.output, rehearsal.quiet), _console(rehearsal.output, silent)
@@ -94,22 +92,27 @@ def rehearse(rehearsal: Rehearsal) -> None:
     for outcome in outcomes:
         _conclude(outcome, _folder(rehearsal.report, outcome, len(outcomes)), console)
     if rehearsal.output is not OutputFormat.TEXT:
-        write_document(rehearsal.output, _document(outcomes, source.unit), _rows(outcomes))
+        write_document(rehearsal.output, document_of(outcomes, source.unit), _rows(outcomes))
 
 
-def _step_s(interval_s: float) -> float:
+def step_s(interval_s: float) -> float:
     """Step of the simulation: a whole part of the control interval, at most the memory's own step."""
     return interval_s / math.ceil(interval_s / STEP_S)
 
 
 def _resources(files: Sequence[Path], recursive: bool, console: Console) -> list[PolicyResource]:
     if not files:
-        with importlib.resources.as_file(importlib.resources.files("forescale") / "examples" / "web.yaml") as example:
-            return load_policies(example)
+        return example()
     loaded = load_files(files, recursive)
     for skipped in loaded.skipped:
         console.print(f"skipped {skipped}", markup=False, soft_wrap=True)
     return loaded.policies
+
+
+def example() -> list[PolicyResource]:
+    """The policy that a dry-run takes where none is named."""
+    with importlib.resources.as_file(importlib.resources.files("forescale") / "examples" / "web.yaml") as file:
+        return load_policies(file)
 
 
 def _console(output: OutputFormat, quiet: bool) -> Console:
@@ -138,10 +141,24 @@ class _Stage:
     unit: str  # of the load
 
 
+def outcome_of(
+    resource: PolicyResource, load: Load, request: LoadRequest, policy: Policy, on_frame: Watcher, unit: str
+) -> Outcome:
+    """Run one workload, whose load counts `unit`; `on_frame` is called after every step."""
+    run, decisions = run_policy(resource, load, request.seed, on_frame, policy)
+    titled = replace(run, title=title_of(resource, request), unit=unit)
+    return Outcome(resource, titled, decisions, provenance(policy, "", request.seed))
+
+
+def title_of(resource: PolicyResource, request: LoadRequest) -> str:
+    """The workload and its load in a few words."""
+    return f"{full_name(resource)}, {request.label}"
+
+
 def _drive(resource: PolicyResource, load: Load, stage: _Stage) -> Outcome:
-    name, request = _full_name(resource), stage.rehearsal.load
+    request = stage.rehearsal.load
     policy = stage.policy or policy_named(resource.spec.policy_name)
-    title, objective_s = f"{name}, {request.label}", resource.spec.objective_s
+    title, objective_s = title_of(resource, request), resource.spec.objective_s
     with LiveTable(
         title, len(load.demand), load.step_s, objective_s, stage.console, runs=stage.workloads, unit=stage.unit
     ) as live:
@@ -153,9 +170,8 @@ def _drive(resource: PolicyResource, load: Load, stage: _Stage) -> Outcome:
                 stage.exporter.update(resource, policy, frame)
 
         stage.pace.start()
-        run, decisions = run_policy(resource, load, request.seed, on_frame, policy)
-    origin = provenance(policy, stage.rehearsal.command, request.seed)
-    return Outcome(resource, replace(run, title=title, unit=stage.unit), decisions, origin)
+        outcome = outcome_of(resource, load, request, policy, on_frame, stage.unit)
+    return replace(outcome, origin=replace(outcome.origin, command=stage.rehearsal.command))
 
 
 def _conclude(outcome: Outcome, folder: Path | None, console: Console) -> None:
@@ -176,7 +192,7 @@ def _folder(report: Path | None, outcome: Outcome, n_workloads: int) -> Path | N
     return report / outcome.name.replace("/", ".")
 
 
-def _document(outcomes: Sequence[Outcome], unit: str) -> dict[str, Any]:
+def document_of(outcomes: Sequence[Outcome], unit: str) -> dict[str, Any]:
     """The first workload's document; several workloads stand under `workloads`, the first among them."""
     documents = {
         outcome.name: document(outcome.run, outcome.decisions, outcome.resource.spec, outcome.origin, unit)
@@ -195,5 +211,5 @@ def _rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
     ]
 
 
-def _full_name(resource: PolicyResource) -> str:
+def full_name(resource: PolicyResource) -> str:
     return f"{resource.namespace}/{resource.name}"

@@ -79,4 +79,7 @@ def observation_table() -> str:
 
 ClusterEnv.__doc__ = cleandoc(ClusterEnv.__doc__ or "").replace("{observation_table}", observation_table())
 
-gymnasium.register("forescale/Cluster-v0", entry_point="sim.env:ClusterEnv")
+if "forescale/Cluster-v0" not in gymnasium.registry:  # `import forescale` registers it, too
+    gymnasium.register(
+        "forescale/Cluster-v0", entry_point="sim.env:ClusterEnv", vector_entry_point="sim.vector_env:FleetEnv"
+    )

@@ -2,8 +2,10 @@
 
 import asyncio
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +26,7 @@ from sim.measures import PolicyRun, Run
 
 Watcher = Callable[[Frame], None]
 Series = NDArray[np.float64]
+T = TypeVar("T")
 
 HPA_SYNC_S = 15.0
 """Source: kube-controller-manager --horizontal-pod-autoscaler-sync-period, default 15 s (Kubernetes v1.34)."""
@@ -46,7 +49,17 @@ def run_policy(
     `policy` decides in place of the one that the resource names. The same seed gives the same run.
     """
     chosen = policy or policy_named(resource.spec.policy_name)
-    return asyncio.run(_Rehearsal(resource, chosen, load, seed).run(on_frame))
+    return _completed(_Rehearsal(resource, chosen, load, seed).run(on_frame))
+
+
+def _completed(coroutine: Coroutine[Any, Any, T]) -> T:
+    """The coroutine's result; from a thread of its own where an event loop runs already, as in a notebook."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(coroutine)
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, coroutine).result()
 
 
 def _series() -> "array[float]":
