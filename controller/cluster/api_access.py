@@ -153,10 +153,13 @@ async def connection_of(settings: ApiSettings) -> Connection:
 
 
 def _files(settings: ApiSettings) -> tuple[Path, ...]:
-    if settings.kubeconfig is not None:
-        return (settings.kubeconfig,)
-    listed = [Path(part) for part in os.environ.get("KUBECONFIG", "").split(os.pathsep) if part]
-    return tuple(listed) or (Path.home() / ".kube" / "config",)
+    """The kubeconfigs to read; InputError where nobody says which, and there is no home folder to look in."""
+    listed = [settings.kubeconfig] if settings.kubeconfig is not None else []
+    listed = listed or [Path(part) for part in os.environ.get("KUBECONFIG", "").split(os.pathsep) if part]
+    try:
+        return tuple(file.expanduser() for file in listed or [Path("~/.kube/config")])
+    except RuntimeError:
+        raise InputError("kubeconfig: there is no home folder to look for it in; name a file") from None
 
 
 def _of_service_account(common: Mapping[str, Any]) -> Connection:

@@ -1,5 +1,6 @@
 import asyncio
 import json
+from pathlib import Path
 
 import pytest
 
@@ -130,6 +131,17 @@ def test_the_first_file_with_a_context_of_that_name_counts(tmp_path, monkeypatch
     assert outcome() == "Bearer one"
     without(files[0], "contexts", "users")
     assert outcome() == "Bearer two"
+
+
+def test_without_a_home_folder_a_kubeconfig_has_to_be_named(tmp_path, monkeypatch):
+    def nobody(path):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    monkeypatch.setattr(Path, "expanduser", nobody)
+    with pytest.raises(InputError, match="there is no home folder"):
+        outcome()
 
 
 @pytest.mark.parametrize(

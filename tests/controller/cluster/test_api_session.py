@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import aiohttp
 import pytest
@@ -30,6 +31,7 @@ Source: https://github.com/kubernetes/client-go/blob/v0.37.2/tools/clientcmd/api
 """
 
 TOKEN = {"token": "abc"}
+EXEC_V1 = "client.authentication.k8s.io/v1"
 
 
 @pytest.fixture(scope="module")
@@ -221,6 +223,16 @@ def test_both_honour_each_field_of_a_user(tmp_path, pki, name):
     user, client, headers = USER_CASES[name]
     seen = both(tmp_path, pki, trusting(pki), user(pki))
     assert [(stands.requests[0]["client"], _identity(stands)) for stands in seen] == [(client, headers)] * 2
+
+
+def test_both_ask_an_exec_plugin_in_whatever_thread_they_run(tmp_path, pki):
+    answer = {"apiVersion": EXEC_V1, "kind": "ExecCredential", "status": {"token": "of-a-plugin"}}
+    (tmp_path / "login.sh").write_text(f"#!/bin/sh\necho '{json.dumps(answer)}'\n")
+    (tmp_path / "login.sh").chmod(0o700)
+    user = {"exec": {"apiVersion": EXEC_V1, "command": "./login.sh", "interactiveMode": "Never"}}
+    with ThreadPoolExecutor(1) as pool:
+        for stands in pool.submit(both, tmp_path, pki, trusting(pki), user).result():
+            assert _identity(stands) == [("authorization", "Bearer of-a-plugin")]
 
 
 def test_a_certificate_may_stand_beside_a_token_and_somebody_to_act_for(tmp_path, pki):
