@@ -253,7 +253,7 @@ def port(tmp_path_factory: Any) -> Any:
 def soon(port: int, query: str | None, number: float) -> bool:
     """Whether a query answers this; not at once where the machine was too busy for some scrape."""
     assert query is not None
-    for _ in range(50):
+    for _ in range(600):
         reading = read(port, query)
         if isinstance(reading, Value) and reading.value == pytest.approx(number, rel=0.01, abs=0.001):
             return True
