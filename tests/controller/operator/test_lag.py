@@ -3,6 +3,7 @@
 CPU time is compared with that of an honest policy in the same test, as a limit in seconds would depend on the machine.
 """
 
+import copy
 import time
 from typing import Any
 
@@ -14,6 +15,7 @@ from controller.prometheus.sample_age import age_check, age_query
 from controller.promql.grouping import Split, shape_of
 from controller.promql.syntax import selectors
 from controller.windows import wishes_at
+from tests.controller.crd.test_resource import EVERY_FIELD
 from tests.controller.operator.test_policies import a_body
 
 HONEST = (
@@ -135,3 +137,27 @@ def test_a_large_object_costs_as_much_as_honest_queries(rules_and_honest_s, name
     for part, content in LARGE[name].items():
         body[part] = body.get(part, {}) | content
     assert cpu_s(body, rules) < MOST_TIMES * honest_s
+
+
+def texts_in(part, path=()):
+    """The path of every text in a document."""
+    if isinstance(part, str):
+        yield path
+    elif isinstance(part, dict | list):
+        for name, inner in part.items() if isinstance(part, dict) else enumerate(part):
+            yield from texts_in(inner, (*path, name))
+
+
+@pytest.mark.parametrize("piece", ["a", "1", "-", ".", " ", "*/1,", "1h", "\u00e9", "\ud800"])
+def test_no_text_is_read_to_its_end_before_its_length_is_known(rules_and_honest_s, piece):
+    rules, honest_s = rules_and_honest_s
+    long = piece * (10**6 // len(piece))
+    for path in texts_in(EVERY_FIELD):
+        body = copy.deepcopy(EVERY_FIELD)
+        body["metadata"] |= {"namespace": "shop", "uid": "u1", "generation": 1}
+        place = body
+        for name in path[:-1]:
+            place = place[name]
+        place[path[-1]] = long
+        if path != ("metadata", "uid"):
+            assert cpu_s(body, rules) < MOST_TIMES * honest_s, path
