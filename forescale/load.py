@@ -13,7 +13,8 @@ from forescale import words
 from scaling.errors import InputError
 from scaling.spec import ScalingSpec
 from sim.demand import SCENARIOS, generate
-from sim.traces import Trace, read_load_csv, resample
+from sim.scenario import MAX_RPS
+from sim.traces import MAX_VALUE, Trace, read_load_csv, resample
 
 DEFAULT_SCENARIO = "day"
 DEFAULT_HOURS = 24.0
@@ -50,6 +51,9 @@ class LoadRequest:
         for option, value in (("--hours", self.hours), ("--mean-rps", self.mean_rps)):
             if value is not None and not 0 < value < math.inf:
                 raise InputError(f"{option}: {value:g} is not a number over 0")
+        most_rps = MAX_RPS if self.trace is None else MAX_VALUE
+        if self.mean_rps is not None and self.mean_rps > most_rps:
+            raise InputError(f"--mean-rps: {self.mean_rps:g} is over {most_rps:g}, the most that a load can have")
         if self.history_hours is not None and not 0 <= self.history_hours < math.inf:
             raise InputError(f"--history-hours: {self.history_hours:g} is not a number from 0 on")
         if self.scenario is not None and self.scenario not in SCENARIOS:

@@ -3,6 +3,7 @@
 One column is read in one way, and only if no other way fits it: "1,234" alone is refused, as it can be 1234 and 1.234.
 """
 
+import math
 import re
 from array import array
 from collections.abc import Callable, Sequence
@@ -63,7 +64,7 @@ def read_numbers(cells: Sequence[str], name: str, where: Where, point_is_usual: 
     Raises InputError naming the place, the cell and the form that was found.
     """
     if point_is_usual and all(map(_PLAIN.fullmatch, cells)):
-        return Column(array("d", map(float, cells)), "")
+        return Column(_finite(array("d", map(float, cells)), cells, name, where), "")
     parts = [_split(cell, name, index, where) for index, cell in enumerate(cells)]
     texts, factors, unit = [text for text, _, _ in parts], [factor for _, factor, _ in parts], parts[0][2]
     for index, (_, _, other) in enumerate(parts):
@@ -72,13 +73,20 @@ def read_numbers(cells: Sequence[str], name: str, where: Where, point_is_usual: 
             raise InputError(f"{where(index)}: {name} is {shown(cells[index])}, but has {units}; use one unit")
     style = _style_of(texts, name, where, point_is_usual)
     numbers = (factor * style.number(text) for text, factor in zip(texts, factors, strict=True))
-    return Column(array("d", numbers), unit)
+    return Column(_finite(array("d", numbers), cells, name, where), unit)
 
 
 def shown(text: str) -> str:
     """A cell for a message: quoted, control characters escaped, cut at 40 characters."""
     text = text.strip()
     return ascii(text if len(text) <= 40 else text[:37] + "...")
+
+
+def _finite(numbers: "array[float]", cells: Sequence[str], name: str, where: Where) -> "array[float]":
+    index = next((index for index, number in enumerate(numbers) if not math.isfinite(number)), None)
+    if index is not None:
+        raise InputError(f"{where(index)}: {name} is {shown(cells[index])}, more than a number can hold")
+    return numbers
 
 
 def _split(cell: str, name: str, index: int, where: Where) -> tuple[str, float, str]:

@@ -49,6 +49,8 @@ _COUNTERS = {
 
 EPOCH_FROM_S, EPOCH_TO_S = 946_684_800.0, 4_102_444_800.0
 """The years 2000 to 2099: in which of s, ms, us and ns a number lies there can be told without a guess."""
+MOST = 1e19
+"""Of a time as a number: epochs in ns have 19 digits."""
 LONGEST_SPOKEN_S = 3_600.0
 """Rows further apart than this, or by whole thousands, may be in ms unless the column's name says s (chosen: hourly is
 the coarsest usual grid, and no usual one is 1000 s)."""
@@ -143,6 +145,10 @@ def _number_times(cells: Sequence[str], name: str | None, where: Where) -> NDArr
     if _SCIENTIFIC.fullmatch(cells[0]) and float(cells[0].replace(",", ".")) >= EPOCH_FROM_S:
         raise InputError(f"{where(0)}: {called} is {shown(cells[0])}, whose last digits a spreadsheet has cut; {HOW}")
     numbers = np.array(read_numbers(cells, called, where).numbers)
+    outside = np.flatnonzero(np.abs(numbers) > MOST)
+    if outside.size:
+        row = int(outside[0])
+        raise InputError(f"{where(row)}: {called} is {shown(cells[row])}, must be within {-MOST:g}..{MOST:g}")
     spoken = None if name is None else unit_in(name)
     unit_s = UNITS_S[spoken] if spoken is not None else _unit_s(numbers, cells, called, where)
     return numbers * unit_s if unit_s >= 1 else numbers / round(1 / unit_s)

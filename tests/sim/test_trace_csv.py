@@ -1,11 +1,12 @@
 """Whole exports, as dashboards and spreadsheets write them: read, or refused with what to do."""
 
+import random
 from pathlib import Path
 
 import pytest
 
 from scaling.errors import InputError
-from sim.traces import read_load_csv
+from sim.traces import Trace, read_load_csv
 
 NEW_YEAR_S = 1_767_225_600.0
 """2026-01-01T00:00:00Z."""
@@ -92,6 +93,38 @@ def test_a_file_that_leaves_a_choice_is_refused_with_the_names(
         read_load_csv(a_file(tmp_path, content), column)
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+PIECES = [
+    *(",", ";", "\t", '"', "\n", "\r", "1,234", "1.2 K", "2026-01-01", "T", "Z", "+25:00", "e400", "-", "nan", "inf"),
+    *("#", "sep=;", "0", "\0", "\ufeff", "\u00a0", "Time", "'", "_", ".", "24:00:00", "9" * 400),
+]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_damaged_export_is_read_or_refused_in_one_line(tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    for _ in range(150):
+        text = chance.choice(
+            [JOINED, IN_ROWS, "t,v\n0,1.5\n60,2\n", "Time;Value\n2026-01-01 00:00;1,5\n2026-01-01 00:01;2\n"]
+        )
+        for _ in range(chance.randint(1, 4)):
+            at = chance.randrange(len(text) + 1)
+            text = text[:at] + chance.choice(PIECES) + text[at + chance.randint(0, 6) :]
+        trace = read_or_refuse(a_file(tmp_path, text), chance.choice([None, "web"]))
+        if trace is not None:
+            assert (trace.values >= 0).all()
+            assert 1.0 <= trace.interval_s <= 86_400.0
+
+
+def read_or_refuse(path: Path, column: str | None) -> Trace | None:
+    """None for a file that is refused in one line; any other error is a fault."""
+    try:
+        return read_load_csv(path, column)
+    except InputError as error:
+        message = str(error)
+    assert "\n" not in message
+    return None
 
 
 def local_rows(*clock: str) -> str:
