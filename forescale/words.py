@@ -22,6 +22,7 @@ REASONS: dict[Reason, Words] = {
     Reason.METRIC_NAN: Words("metric not a number", "the demand reading was not a number"),
     Reason.METRIC_STALE: Words("metric stale", "the demand reading was too old"),
     Reason.METRIC_ERROR: Words("metric failed", "the demand query failed"),
+    Reason.METRIC_IMPLAUSIBLE: Words("metric implausible", "the demand reading was too large to be load"),
     Reason.METRIC_PARTIAL: Words("metric partial", "a part of the load is known, so nothing is removed"),
     Reason.HISTORY_SHORT: Words("history short", "less than 16 min of load is remembered"),
     Reason.READINESS_UNKNOWN: Words("readiness unknown", "nobody tells how many replicas are ready, so all count"),

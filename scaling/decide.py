@@ -317,7 +317,7 @@ class _Draft:
 
 
 def _read(reading: Reading, spec: ScalingSpec) -> Reading:
-    checked = usable(reading)
+    checked = usable(reading, spec)
     if isinstance(checked, Unknown) and checked.reason is Reason.METRIC_EMPTY and spec.empty_is is EmptyIs.ZERO:
         return Value(0.0)
     return checked
@@ -335,8 +335,9 @@ def _levels(demand: Sequence[float], spec: ScalingSpec, terms: dict[str, Any]) -
     """
     levels: list[float] = []
     for value in demand:
-        if isinstance(usable(Value(value)), Value):
-            levels.append(_level(value, terms))
+        reading = usable(Value(value), spec)
+        if isinstance(reading, Value):
+            levels.append(_level(reading.value, terms))
         elif levels:
             is_none = math.isnan(value) and spec.empty_is is EmptyIs.ZERO
             levels.append(0.0 if is_none else levels[-1])

@@ -20,6 +20,7 @@ class Reason(StrEnum):
     METRIC_NAN = "MetricNaN"
     METRIC_STALE = "MetricStale"
     METRIC_ERROR = "MetricError"
+    METRIC_IMPLAUSIBLE = "MetricImplausible"
     METRIC_PARTIAL = "MetricPartial"
     HISTORY_SHORT = "HistoryShort"
     READINESS_UNKNOWN = "ReadinessUnknown"

@@ -4,9 +4,10 @@ Missing is not zero: whatever is not a `Value` holds the replicas, with a reason
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from scaling.decision import Reason
+from scaling.spec import ScalingSpec
 
 
 @dataclass(frozen=True)
@@ -51,19 +52,53 @@ class Observation:
     ready_known: bool = True  # where it is not, all that are asked for count as ready
 
 
+MOST_TIMES_CAPACITY = 1000
+"""A load of more than this many times what `maxReplicas` serve is none. Chosen: what arrives in an overload, or in an
+attack, is tens or hundreds of times too much. From a thousand on it is a number in another unit (milliseconds for
+seconds, bytes for kilobytes), the spike of a counter that was reset, or no measurement at all."""
+
+NOTHING = 1e-9
+"""Share of a replica's capacity up to which a load is none: what is left of a sum that comes to 0 (chosen)."""
+
+LEAST_TRUE, MOST_TRUE = 1e-9, 1e15
+"""Sizes of a number that can be an answer to whether something holds (chosen): a count, a share, a 1."""
+
+MOST_RATIO_ERROR = 1.0
+"""How far outside 0..1 a measured share can be (chosen). Its two counters are scraped at different times, so either
+can count up to twice what the other does."""
+
+
 def usable_ratio(ratio: float | None) -> float | None:
-    """A measured share within 0..1, or None for what is no number: without traffic the usual query answers 0 / 0."""
-    if ratio is None or not math.isfinite(ratio):
+    """A measured share within 0..1, or None for what is none: without traffic the usual query answers 0 / 0."""
+    if ratio is None or not -MOST_RATIO_ERROR <= ratio <= 1 + MOST_RATIO_ERROR:
         return None
     return min(1.0, max(0.0, ratio))
 
 
-def usable(reading: Reading) -> Reading:
+def is_true(value: float) -> bool:
+    """Whether a condition's number says that it holds: any but 0, and what is as good as 0 or no answer."""
+    return LEAST_TRUE <= abs(value) <= MOST_TRUE
+
+
+def usable(reading: Reading, spec: ScalingSpec) -> Reading:
     """The reading, or why a value that no demand can have is none."""
     if isinstance(reading, Unknown):
         return reading
-    if math.isnan(reading.value):
+    value, most = reading.value, MOST_TIMES_CAPACITY * spec.max_replicas * spec.stated_capacity
+    if math.isnan(value):
         return Unknown(Reason.METRIC_NAN, "the query answered NaN")
-    if reading.value < 0 or math.isinf(reading.value):
-        return Unknown(Reason.METRIC_ERROR, f"the query answered {reading.value}; demand is finite and at least 0")
+    if abs(value) <= NOTHING * spec.stated_capacity:
+        return reading if value == 0 else replace(reading, value=0.0)
+    if value < 0 or math.isinf(value):
+        return Unknown(Reason.METRIC_ERROR, f"the query answered {value}; demand is finite and at least 0")
+    if value > most:
+        return Unknown(Reason.METRIC_IMPLAUSIBLE, _too_much(value, spec))
     return reading
+
+
+def _too_much(value: float, spec: ScalingSpec) -> str:
+    served = f"{spec.max_replicas * spec.stated_capacity:g}"
+    return (
+        f"the query answered {value:g}, over {MOST_TIMES_CAPACITY} times what maxReplicas {spec.max_replicas} serve "
+        f"({served}); is it in the unit of targetPerReplica?"
+    )

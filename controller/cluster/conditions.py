@@ -173,7 +173,7 @@ def _able_to_scale(outcome: Outcome, facts: Facts) -> Said:
 def _scaling_active(outcome: Outcome, decision: Decision) -> Said:
     if Reason.SCALED_TO_ZERO in decision.reasons:
         return Said("False", HpaReason.SCALING_DISABLED, "the target has 0 replicas; whoever did that can undo it")
-    reading = usable(outcome.reading)
+    reading = usable(outcome.reading, outcome.target.spec)
     if Reason.METRIC_PARTIAL in decision.reasons:
         return Said("True", HpaReason.VALID_METRIC_FOUND, _partial_words(reading))
     if decision.demand is not None:

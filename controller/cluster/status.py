@@ -28,6 +28,7 @@ LASTING = (
     Reason.METRIC_NAN,
     Reason.METRIC_STALE,
     Reason.METRIC_ERROR,
+    Reason.METRIC_IMPLAUSIBLE,
     Reason.METRIC_PARTIAL,
     Reason.HISTORY_SHORT,
     Reason.READINESS_UNKNOWN,

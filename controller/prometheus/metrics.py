@@ -24,7 +24,7 @@ from controller.prometheus.sample_age import age_check, oldest_s
 from controller.prometheus.standing import Pause
 from controller.promql.grouping import shape_of
 from scaling.decision import Reason
-from scaling.observation import Reading, Unknown, Value, usable, usable_ratio
+from scaling.observation import Reading, Unknown, Value, is_true, usable, usable_ratio
 from scaling.spec import EmptyIs
 from scaling.workload import STEP_S
 
@@ -64,7 +64,7 @@ class PrometheusMetrics:
         query = target.resource.queries.demand
         if query is None:
             return Unknown(Reason.METRIC_ERROR, "neither spec.demand.query nor spec.demand.preset is given")
-        reading = usable(await self._read_of(target, query, now_s))
+        reading = usable(await self._read_of(target, query, now_s), target.spec)
         return _with_hint(await self._checked(target, query, reading, now_s), target.resource.queries.hint)
 
     async def bad_ratio(self, target: Target, now_s: float) -> float | None:
@@ -79,7 +79,7 @@ class PrometheusMetrics:
         """Whether every query of spec.guardrails.requireHealthy answers a number other than 0, fresh and whole."""
         asked = [self._read_of(target, query, now_s) for query in target.resource.queries.healthy]
         readings = await asyncio.gather(*asked)
-        return all(isinstance(reading, Value) and reading.value != 0 and not reading.partial for reading in readings)
+        return all(isinstance(one, Value) and is_true(one.value) and not one.partial for one in readings)
 
     async def history(
         self, target: Target, until_s: float, steps: int = DAY_STEPS, steps_per_sample: int = 1

@@ -131,12 +131,13 @@ def test_one_alone_is_asked_as_it_is_written():
 
 
 def test_rows_are_judged_one_by_one():
-    fleet = Fleet(values={"a": "NaN", "b": "-1", "c": "3"})
-    apps = [*APPS, "nobody"]
+    fleet = Fleet(values={"a": "NaN", "b": "-1", "c": "3", "d": "1e300"})
+    apps = [*APPS, "d", "nobody"]
     assert [getattr(reading, "reason", reading) for reading in demands(fleet, targets(apps))] == [
         Reason.METRIC_NAN,
         Reason.METRIC_ERROR,
         Value(3.0),
+        Reason.METRIC_IMPLAUSIBLE,
         Reason.METRIC_EMPTY,
     ]
 
