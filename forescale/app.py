@@ -15,13 +15,13 @@ from forescale.operator import operator
 from forescale.train import export, train
 
 app = typer.Typer(name="forescale", pretty_exceptions_enable=False, context_settings=HELP_NAMES, rich_markup_mode=None)
-add(app, "dry-run", dry_run)
-add(app, "check", check)
-add(app, "crd", crd)
-add(app, "operator", operator, environment="FORESCALE")
-add(app, "train", train)
-add(app, "export", export)
-add(app, "evaluate", evaluate)
+add(app, "dry-run", dry_run, "Run policies against a simulated cluster, beside an HPA.")
+add(app, "check", check, "Check policies without a cluster.")
+add(app, "crd", crd, "Print the CustomResourceDefinition.")
+add(app, "operator", operator, "Serve the policies of a cluster until stopped.", environment="FORESCALE")
+add(app, "train", train, "Train a policy in the simulated fleet.")
+add(app, "export", export, "Write a trained policy as the controller reads it.")
+add(app, "evaluate", evaluate, "Compare a policy with its rivals over many traces.")
 
 
 @app.callback(invoke_without_command=True)

@@ -47,10 +47,15 @@ class Command(TyperCommand):
                 option.allow_from_autoenv = False  # the variable that it names, and no other
 
 
-def add(app: typer.Typer, name: str, function: Callable[..., object], environment: str | None = None) -> None:
-    """Add a command with the common options; with `environment` each option can be a variable of that prefix."""
+def add(
+    app: typer.Typer, name: str, function: Callable[..., object], about: str, environment: str | None = None
+) -> None:
+    """Add a command with the common options; with `environment` each option can be a variable of that prefix.
+
+    `about` stands in the list of commands, which leaves it 60 characters at 80 columns.
+    """
     settings: dict[str, Any] = {**HELP_NAMES, "auto_envvar_prefix": environment}
-    app.command(name, cls=Command, context_settings=settings)(with_common_options(function))
+    app.command(name, cls=Command, context_settings=settings, short_help=about)(with_common_options(function))
 
 
 def with_common_options(function: Callable[..., object]) -> Callable[..., object]:

@@ -4,7 +4,7 @@ import typer
 
 
 def crd() -> None:
-    """Print the CustomResourceDefinition: forescale crd | kubectl apply --server-side -f -"""
+    """Print the CustomResourceDefinition that this release reads, for kubectl apply --server-side -f -."""
     from controller.crd.schema import manifest
 
     typer.echo(manifest(), nl=False)

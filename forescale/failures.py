@@ -15,11 +15,13 @@ import signal
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from types import TracebackType
 
 from forescale.extras import EXTRA_OF, needs
 from forescale.streams import abandon
 from scaling.errors import InputError
+from scaling.limits import shown
 
 READER_GONE, OWN_FAULT, BAD_INPUT, INTERRUPTED = 1, 1, 2, 130
 
@@ -79,7 +81,7 @@ def _bad_input(cause: BaseException, arguments: Sequence[str]) -> str | None:
     if isinstance(cause, InputError):
         return str(cause)
     if hasattr(cause, "format_message"):  # typer's: an unknown command, a bad option
-        return str(cause.format_message())
+        return f"{cause.format_message()}{_given(cause, arguments)}"
     if isinstance(cause, ModuleNotFoundError) and (extra := EXTRA_OF.get((cause.name or "").partition(".")[0])):
         return needs(_command(arguments), extra)
     if isinstance(cause, MemoryError):
@@ -89,6 +91,14 @@ def _bad_input(cause: BaseException, arguments: Sequence[str]) -> str | None:
     if isinstance(cause, RuntimeError) and "home directory" in str(cause):
         return "no home folder: set HOME"
     return None
+
+
+def _given(error: BaseException, arguments: Sequence[str]) -> str:
+    """The value that an option was given, which typer leaves out of some messages."""
+    flags = getattr(getattr(error, "param", None), "opts", [])
+    words = [word for argument in arguments for word in (argument.split("=", 1) if "=" in argument else [argument])]
+    values = [value for flag, value in pairwise(words) if flag in flags]
+    return f" (given: {shown(values[-1])})" if values and values[-1] not in str(error) else ""
 
 
 def _of_the_machine(error: OSError) -> str:

@@ -208,6 +208,8 @@ def test_generated_load_has_the_mean_that_was_asked_for_at_any_interval(dry_run,
         pytest.param(["dry-run", "--speed", "-1"], "--speed: -1", id="negative-speed"),
         pytest.param(["dry-run", "--speed", "inf"], "--speed: inf", id="endless-speed"),
         pytest.param(["dry-run", "--seed", "-1"], "--seed", id="negative-seed"),
+        pytest.param(["dry-run", "--seed", "many"], '(given: "many")', id="seed-in-words"),
+        pytest.param(["dry-run", "--hours=long"], '(given: "long")', id="hours-in-words"),
         pytest.param(["dry-run", "--metrics-port", "70000"], "--metrics-port", id="port-too-high"),
         pytest.param(["dry-run", "--nope"], "--nope", id="unknown-option"),
         pytest.param(["nope"], "nope", id="unknown-command"),
@@ -353,6 +355,15 @@ def test_help_names_every_scenario(capsys, monkeypatch):
     assert cli.run(["dry-run", "--help"]) == 0
     out = capsys.readouterr().out
     assert all(name in out for name in SCENARIOS)
+
+
+def test_the_list_of_commands_is_whole_at_80_columns(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    for help_option in ("-h", "--help"):
+        assert cli.run([help_option]) == 0
+        out = capsys.readouterr().out
+        assert "..." not in out.partition("Commands:")[2]
+        assert all(len(line) <= 80 for line in out.splitlines())
 
 
 def test_version_and_missing_command(capsys):
