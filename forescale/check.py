@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from controller.crd.documents import Document, documents_of, files_of
+from controller.crd.manifest import STDIN
 from controller.crd.resource import PolicyResource, parse_policy
 from controller.crd.tables import KIND
 from controller.operator.query_rules import QueryRules
@@ -69,14 +70,14 @@ class Checked:
 
 def check(paths: Iterable[Path], recursive: bool, rules: Rules) -> Checked:
     """Read files and folders and judge every policy in them; nothing is raised for what they hold."""
-    checked = Checked()
+    checked, paths = Checked(), list(paths)
     for document in _documents(paths, recursive, checked.problems):
         if document.is_foreign:
             checked.skipped.append(f"{document.place}: {document.label}")
         else:
             _judge(document, rules, checked)
     if not checked.policies and not checked.problems:
-        names = ", ".join(map(str, paths))
+        names = ", ".join("stdin" if path == STDIN else str(path) for path in paths)
         checked.problems.append(Problem(names, "", "", "", f"holds no {KIND}"))
     return checked
 
