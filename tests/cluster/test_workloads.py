@@ -249,7 +249,6 @@ def test_a_kind_of_the_users_own_is_scaled_by_its_scale(shop):
     [
         ({"replicas": 4}, Scale(4, 4, ready_known=False)),
         ({}, 'the spec replicas field ".spec.replicas" does not exist'),
-        ({"replicas": "four"}, "accessor error"),
     ],
 )
 def test_a_kind_whose_controller_fills_in_no_status_or_no_replicas(shop, spec, seen):
