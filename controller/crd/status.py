@@ -34,7 +34,7 @@ def status() -> Schema:
         referenceReplicas=_whole("Replicas that the reference HPA would run."),
         lastScaleTime=_time("When the replicas were last changed by this policy."),
         lastScale=_object(
-            "That change, which counts for the rates of spec.behavior after a restart, too.",
+            "The sizes before and after that change.",
             fromReplicas=_whole("Replicas before it."),
             toReplicas=_whole("Replicas after it."),
         ),

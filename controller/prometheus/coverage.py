@@ -20,6 +20,7 @@ Where it is blind: a gap of one pod among many, and one that is within 5 % of th
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from statistics import median
 
 from controller.prometheus.answer import Ages
 from controller.promql.grouping import Split
@@ -39,6 +40,9 @@ https://prometheus.io/docs/prometheus/latest/querying/basics/#staleness"""
 
 UNTOLD_SHARE = 0.05
 """A gap up to this share of the range is none (chosen: within what loads vary by)."""
+
+LEAST_PAST_GAP_S = 45.0
+"""In a history a newest sample that is younger than this makes no gap (chosen: three scrapes of 15 s)."""
 
 PARTS = 3
 
@@ -96,14 +100,27 @@ def coverage_of(found: Sequence[Range], answer: Ages) -> Coverage:
     return Coverage()
 
 
-def without_ramps(values: Sequence[float], step_s: float, range_s: float) -> list[float]:
-    """A history without what follows its gaps: for as long as the query's range a result rests on part of it.
+def ages_query(found: Sequence[Range]) -> str:
+    """The query for the age of the newest sample behind any range, the greatest of them: for the past of a query."""
+    ages = (
+        f"label_replace({one.moment.time} - max(timestamp({one.text}\n{one.moment.modifiers})), "
+        f'"{AGE_LABEL}", "{place}", "", "")'
+        for place, one in enumerate(found)
+    )
+    return f"max({' or '.join(ages)})"
 
-    A gap is NaN. Where nothing would be left, as with a query that answers now and then, all is kept.
+
+def without_ramps(values: Sequence[float], ages_s: Sequence[float], step_s: float, range_s: float) -> list[float]:
+    """A history without its gaps and what follows them: for as long as the query's range a result rests on a part.
+
+    A gap is NaN, or the age of the newest sample there is greater than scrapes explain; `ages_s` may be empty. Where
+    nothing would be left, as with a query that answers now and then, all is kept.
     """
+    usual_s = median([age_s for age_s in ages_s if math.isfinite(age_s)] or [0.0])
+    most_s = max(LEAST_PAST_GAP_S, 3 * usual_s)
     kept, covered_from = [], 0
-    for place, value in enumerate(values):
-        if math.isnan(value):
+    for place, (value, age_s) in enumerate(zip(values, ages_s or [0.0] * len(values), strict=True)):
+        if math.isnan(value) or not age_s <= most_s:
             covered_from = place + 1 + math.ceil(range_s / step_s)
         kept.append(value if place >= covered_from else math.nan)
     return list(values) if all(map(math.isnan, kept)) else kept

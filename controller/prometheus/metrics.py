@@ -7,6 +7,7 @@ Nothing here raises for a source that fails: whatever is no reading is an `Unkno
 
 import asyncio
 import logging
+import math
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from dataclasses import dataclass, replace
 from controller.ports import Target
 from controller.prometheus.answer import Grid, parse_history
 from controller.prometheus.asker import Asker, Question
-from controller.prometheus.coverage import longest_s, ranges_of, without_ramps
+from controller.prometheus.coverage import ages_query, ranges_of, without_ramps
 from controller.prometheus.coverage_checks import CoverageChecks
 from controller.prometheus.http import MOST_BYTES, PrometheusHttp, QueryTooSlow, Request
 from controller.prometheus.in_use import InUse
@@ -94,15 +95,14 @@ class PrometheusMetrics:
         if query is None:
             return []
         samples, step_s = -(-steps // steps_per_sample), STEP_S * steps_per_sample
-        values = await self.read_range(
-            query, Grid(until_s - (samples - 1) * step_s, step_s, samples), target.resource.namespace
-        )
-        if isinstance(values, list):
-            if target.spec.empty_is is not EmptyIs.ZERO:
-                values = without_ramps(values, step_s, longest_s(ranges_of(query)))
-            return [value for value in values for _ in range(steps_per_sample)][-steps:]
-        log.warning("history of %s is not known: %s", target.name, values.message)
-        return []
+        grid = Grid(until_s - (samples - 1) * step_s, step_s, samples)
+        values = await self.read_range(query, grid, target.resource.namespace)
+        if isinstance(values, Unknown):
+            log.warning("history of %s is not known: %s", target.name, values.message)
+            return []
+        if target.spec.empty_is is not EmptyIs.ZERO:
+            values = await self._covered(target, values, grid)
+        return [value for value in values for _ in range(steps_per_sample)][-steps:]
 
     def newest_at_s(self, target: Target) -> float | None:
         """When the newest sample behind a target's demand was taken, on the clock of `now_s`, else None.
@@ -151,6 +151,17 @@ class PrometheusMetrics:
             return body
         rest.end()
         return await self._off_loop.read(body, parse_history, body, grid)
+
+    async def _covered(self, target: Target, values: list[float], grid: Grid) -> list[float]:
+        """A history without what rests on a part of the samples. On the memory's own grid their age is asked for, too:
+        a gap that is shorter than the query's range leaves none in its values."""
+        ranges = ranges_of(target.resource.queries.demand or "")
+        if not ranges:
+            return values
+        asks = grid.step_s <= STEP_S and any(map(math.isfinite, values))
+        ages_s = await self.read_range(ages_query(ranges), grid, target.resource.namespace) if asks else []
+        range_s = max(one.range_s for one in ranges)
+        return without_ramps(values, [] if isinstance(ages_s, Unknown) else ages_s, grid.step_s, range_s)
 
     async def _checked(self, target: Target, query: str, reading: Reading, now_s: float) -> Reading:
         """The reading as partial where samples do not cover what the query reads, asking for that where it is due."""

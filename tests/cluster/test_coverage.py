@@ -7,6 +7,8 @@ import time
 import pytest
 
 from controller.prometheus.access import PrometheusSettings
+from controller.prometheus.answer import Grid
+from controller.prometheus.coverage import ages_query, ranges_of
 from controller.prometheus.http import PrometheusHttp
 from controller.prometheus.metrics import PrometheusMetrics
 from scaling.observation import Value
@@ -25,6 +27,7 @@ QUERIES = {
     "another": f'sum(rate(http_requests_total{{app="web-1"}}[{RANGE_S}s]))',
     "instant": 'sum(queue_length{app="web-0"})',
 }
+RANGED = QUERIES.keys() - {"instant"}
 
 
 async def look(metrics):
@@ -63,7 +66,9 @@ async def an_outage(own):
         shutil.rmtree(own.folder / "data")
         await asyncio.to_thread(own.daemon.start)
         await readings(http, metrics, seen, 2)
-    return seen
+        grid = Grid(time.time() - 10, 1.0, 10)
+        ages_s = {name: await metrics.read_range(ages_query(ranges_of(QUERIES[name])), grid) for name in RANGED}
+    return seen, ages_s
 
 
 def test_no_reading_that_a_gap_has_made_too_low_counts_as_whole(tmp_path):
@@ -71,7 +76,7 @@ def test_no_reading_that_a_gap_has_made_too_low_counts_as_whole(tmp_path):
         load_exporter(tmp_path, steady(RPS), apps=2) as exporter,
         prometheus(tmp_path, {"tests": exporter.port}) as own,
     ):
-        seen = asyncio.run(an_outage(own))
+        seen, ages_s = asyncio.run(an_outage(own))
     low = [
         (name, one.value)
         for look_ in seen
@@ -80,5 +85,6 @@ def test_no_reading_that_a_gap_has_made_too_low_counts_as_whole(tmp_path):
     ]
     assert low == []
     partial = {name for look_ in seen for name, one in look_.items() if isinstance(one, Value) and one.partial}
-    assert partial == QUERIES.keys() - {"instant"}
+    assert partial == RANGED
+    assert all(0 <= age_s < 5 for ages in ages_s.values() for age_s in ages)
     assert all(isinstance(one, Value) and not one.partial for one in seen[-1].values())

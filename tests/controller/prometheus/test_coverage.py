@@ -11,6 +11,7 @@ from controller.prometheus.answer import Ages
 from controller.prometheus.coverage import (
     STEPS,
     Range,
+    ages_query,
     coverage_of,
     coverage_query,
     longest_s,
@@ -170,8 +171,26 @@ NAN = math.nan
     ],
 )
 def test_what_follows_a_gap_in_a_history_is_left_out_for_the_length_of_the_range(values, range_s, expected):
-    found = without_ramps([float(value) for value in values], 15.0, range_s)
+    found = without_ramps([float(value) for value in values], [], 15.0, range_s)
     assert found == pytest.approx(expected, nan_ok=True)
+
+
+@pytest.mark.parametrize("interval_s", [15.0, 60.0])
+def test_a_gap_shorter_than_the_range_shows_in_the_ages_and_its_ramp_is_left_out(interval_s):
+    times_s = [15.0 * step for step in range(60)]
+    scraped_s = scrapes(-interval_s, 300.0, interval_s) + scrapes(510.0, 900.0, interval_s)
+    ages_s = [at_s - max(one for one in scraped_s if one <= at_s) for at_s in times_s]
+    kept = without_ramps([7.0] * 60, ages_s, 15.0, 300.0)
+    missing_s = [at_s for at_s, value in zip(times_s, kept, strict=True) if math.isnan(value)]
+    assert 345.0 <= missing_s[0] <= 480.0
+    assert missing_s[-1] == 795.0
+    assert missing_s == [missing_s[0] + 15.0 * step for step in range(len(missing_s))]
+
+
+def test_the_age_of_the_past_is_that_of_the_oldest_selector():
+    asked = ages_query(ranges_of("sum(rate(x[5m])) + sum(rate(y[5m] offset 1h))")).replace("\n", "")
+    assert asked.startswith('max(label_replace(time() - max(timestamp(x)), "selector", "0", "", "") or label_replace(')
+    assert "max(timestamp(y offset " in asked
 
 
 def test_a_range_is_looked_at_some_forty_times():

@@ -1,8 +1,10 @@
 """When samples are checked for coverage, and what a reading is called then."""
 
 import asyncio
+import math
 
 import pytest
+from aiohttp import web
 
 from controller.prometheus.answer import Ages
 from controller.prometheus.coverage_checks import FALL_PERIOD_S, LEAST_PERIOD_S, MOST_PERIOD_S, CoverageChecks
@@ -126,6 +128,29 @@ def test_an_empty_answer_stands_for_zero_only_when_the_source_was_watched_long_e
     assert late.reason is Reason.METRIC_EMPTY
     (unasked,) = demands_of(stub, 15.0)
     assert unasked.reason is Reason.METRIC_EMPTY
+
+
+class Past(Stub):
+    """A load of 7 all the time, in which a gap of 2 min left a dip, and the age of the newest sample at each step."""
+
+    ages_s = [5.0] * 20 + [15.0 * step for step in range(1, 9)] + [5.0] * 32
+
+    async def answer(self, request):
+        await super().answer(request)
+        aged = "timestamp(" in self.forms[-1]["query"]
+        values = self.ages_s if aged else [7.0] * 40 + [2.0] * 8 + [7.0] * 12
+        start_s = float(self.forms[-1]["start"])
+        samples = [[start_s + 15.0 * step, str(value)] for step, value in enumerate(values)]
+        return web.Response(body=a_body("matrix", [{"metric": {}, "values": samples}]))
+
+
+@pytest.mark.parametrize("empty_is", ["Unknown", "Zero"])
+def test_a_history_leaves_out_the_dip_that_a_gap_shorter_than_the_range_made(empty_is):
+    target = a_target("sum(rate(x[5m]))", empty_is=empty_is)
+    found = with_metrics(Past(), lambda metrics: metrics.history(target, 1e6, steps=60))
+    known = {value for value in found if not math.isnan(value)}
+    assert known == ({7.0} if empty_is == "Unknown" else {7.0, 2.0})
+    assert len(found) == 60
 
 
 class Gapped(Fleet):

@@ -369,7 +369,7 @@ def test_a_history_asks_for_the_grid_that_ends_at_the_given_time():
     stub = Stub(a_body("matrix", [{"metric": {}, "values": [[999_985, "1"], [1_000_000, "2"]]}]))
     values = with_metrics(stub, lambda metrics: metrics.history(a_target(), 1e6, steps=3))
     assert str(values) == "[nan, 1.0, 2.0]"
-    ((path, form, _),) = stub.requests
+    path, form, _ = stub.requests[0]
     assert path == "/api/v1/query_range"
     assert form.pop("timeout").endswith("ms")
     assert form == {"query": QUERY, "start": "999970.000", "end": "1000000.000", "step": "15"}
