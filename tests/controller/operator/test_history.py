@@ -203,7 +203,7 @@ def a_day_and_then(history, gap_s):
         await asyncio.gather(working, return_exceptions=True)
         return state.memory
 
-    return asyncio.run(asyncio.wait_for(work(), 20))
+    return run_virtually(asyncio.wait_for(work(), 20))
 
 
 @pytest.mark.parametrize("known", [0, 8, 256, 4000])
