@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from controller.crd.resource import parse_policy
 from controller.ports import Target
-from controller.prometheus.http import MOST_BYTES
+from controller.prometheus.http import MOST_BYTES, QueryRefused
 from controller.prometheus.metrics import PrometheusMetrics
 from controller.prometheus.standing import MOST_SHARED
 from controller.promql.grouping import shape_of
@@ -22,6 +22,8 @@ from scaling.decision import Reason
 from scaling.observation import Unknown, Value
 from tests.controller.prometheus.stub import Stub, a_body, a_vector, asks_for_coverage, metrics_of, serving
 from tests.controller.prometheus.test_metrics import a_target, with_metrics
+from tests.controller.prometheus.virtual import CannedHttp
+from tests.virtual_time import run_virtually
 
 APPS = ["a", "b", "c"]
 NAMES = re.compile(r'\bapp=~?"([^"]*)"')
@@ -53,8 +55,6 @@ class Fleet(Stub):
     too_much: int = 0
     """Bytes of an answer to a shared query that nobody asked for."""
     more: dict[str, Any] = field(default_factory=dict)
-    hangs: str = ""
-    """An app without which queries are answered in time; * for all queries whatever."""
     warns_of: str = ""
     """An app whose data Prometheus has something to say about."""
     most_text: int = 1_000_000
@@ -75,8 +75,6 @@ class Fleet(Stub):
         form_count = len(self.requests)
         answer = await super().answer(request)
         text = self.forms[form_count]["query"]
-        if self.hangs == "*" or self.hangs in apps_of(text):
-            await asyncio.sleep(60)
         if len(text) > self.most_text:
             return web.Response(status=422, text='{"status":"error","errorType":"422","error":"too long query"}')
         if self.status != 200 or not apps_of(text):
@@ -86,13 +84,28 @@ class Fleet(Stub):
             return web.Response(status=422, text=body)
         if self.refuses_shared_ages and "timestamp(" in text and "|" in text:
             return web.Response(status=400)
+        return web.Response(body=self.said(text))
+
+    def said(self, text):
+        """A good answer to a query that names apps."""
         series = [{"metric": labels, "value": [1.5, value]} for labels, value in self.rows(text)]
         stranger = {"metric": {"app": "x" * self.too_much}, "value": [1.5, "0"]}
         series += [stranger] * (self.too_much > 0 and "|" in text)
         more = self.more
         if self.warns_of in apps_of(text):
             more = {"warnings": ["PromQL warning: encountered a mix of histograms and floats"]}
-        return web.Response(body=a_body("vector", series, **more))
+        return a_body("vector", series, **more)
+
+    def at_once(self, use):
+        """What `use(metrics, http)` returns on virtual time, where each answer takes a hundredth of a second."""
+
+        def answer(text):
+            if len(text) > self.most_text:
+                return 0.01, QueryRefused(Reason.METRIC_ERROR, "too long query")
+            return 0.01, self.said(text) if apps_of(text) else self.body
+
+        http = CannedHttp(answer)
+        return run_virtually(use(PrometheusMetrics(http, lambda: 0.0), http))
 
 
 def demands(stub, asked=None, now_s=0.0, **wishes):
@@ -249,26 +262,12 @@ def test_a_refused_age_query_is_asked_in_parts_and_the_readings_stay_together():
 
 
 MANY = [f"app-{number:02}" for number in range(64)]
+MOST_TICKS = 50
+"""It takes four, unless the machine is busy."""
 
 
 def many(**wishes):
     return Fleet(values=dict.fromkeys(MANY, "1"), **wishes)
-
-
-def ticks_of(fleet, count, **wishes):
-    """The readings of many at each tick, and how many were asked for."""
-
-    async def use(metrics):
-        for tick in range(count):
-            before = len(fleet.readings)
-            found = await asyncio.gather(*(metrics.demand(target, 15.0 * tick) for target in targets(MANY)))
-            asked = [query for query in fleet.readings[before:] if query != "vector(1)"]
-            ticks.append((found, len(asked)))
-            await asyncio.sleep(0.2)  # for what nobody waits for
-
-    ticks: list[tuple[list[Any], int]] = []
-    with_metrics(fleet, use, **wishes)
-    return ticks
 
 
 def test_a_limit_on_the_length_of_queries_leads_to_smaller_groups_and_not_to_single_ones():
@@ -276,36 +275,31 @@ def test_a_limit_on_the_length_of_queries_leads_to_smaller_groups_and_not_to_sin
     long = [f"app-{number:03}-{'x' * 64}" for number in range(250)]
     fleet = Fleet(values=dict.fromkeys(long, "1"), most_text=16 * 1024)
 
-    async def use(metrics):
+    async def use(metrics, http):
         for now_s in (0.0, 15.0):
             found = await asyncio.gather(*(metrics.demand(target, now_s) for target in targets(long)))
             assert found == [Value(1.0)] * 250
+        return ["timestamp(" in text for text in http.queries if apps_of(text) and not asks_for_coverage(text)]
 
-    with_metrics(fleet, use)
-    assert len(fleet.readings) == (1 + 4) + 4
-    assert len(fleet.checks) <= 1 + 4 + 16
-
-
-def test_one_that_is_too_slow_is_found_within_ticks_and_blinds_no_other_after_that():
-    slow = MANY.index("app-42")
-    *_, (found, asked) = ticks_of(many(hangs="app-42"), 4, deadline_s=0.5)
-    words = "no answer from Prometheus within 0.5 s; as it keeps failing, it is asked again after 30 s"
-    assert found.pop(slow) == Unknown(Reason.METRIC_ERROR, words)
-    assert found == [Value(1.0)] * 63
-    assert asked < 20
-
-
-def test_a_server_that_hangs_is_not_asked_more_than_one_that_works():
-    ticks = ticks_of(many(hangs="*"), 3, deadline_s=0.2)
-    assert [asked for _, asked in ticks] == [1, 1, 1]
-    assert not any(isinstance(reading, Value) for found, _ in ticks for reading in found)
+    are_checks = fleet.at_once(use)
+    assert are_checks.count(False) == (1 + 4) + 4
+    assert are_checks.count(True) <= 1 + 4 + 16
 
 
 def test_one_that_prometheus_warns_of_is_partial_by_itself_within_ticks():
-    fleet = many(warns_of="app-42")
-    (first, _), *_, (last, _) = ticks_of(fleet, 4)
-    assert first == [Value(1.0, partial=True)] * 64
-    assert [app for app, reading in zip(MANY, last, strict=True) if reading.partial] == ["app-42"]
+    async def partial_at(metrics, tick):
+        found = await asyncio.gather(*(metrics.demand(target, 15.0 * tick) for target in targets(MANY)))
+        return [app for app, reading in zip(MANY, found, strict=True) if reading.partial]
+
+    async def use(metrics):
+        assert await partial_at(metrics, 0) == MANY
+        for tick in range(1, MOST_TICKS):
+            await asyncio.sleep(0.1)  # for what nobody waits for
+            if await partial_at(metrics, tick) == ["app-42"]:
+                return True
+        return False
+
+    assert with_metrics(many(warns_of="app-42"), use)
 
 
 @pytest.mark.parametrize("words", ["timeout", "unavailable"])
@@ -397,8 +391,8 @@ def test_a_thousand_policies_of_one_preset_ask_at_most_40_queries_a_minute():
     fleet.ages_s = {f"web-{number}": 15 * number / 1000 for number in range(1000)}  # scraped one after the other
     policies = [of_preset(number) for number in range(1000)]
 
-    async def minute(metrics, start_s):
-        before = len(fleet.requests)
+    async def minute(metrics, http, start_s):
+        before = len(http.sent)
         for tick in range(4):
             now_s = start_s + 15.0 * tick
             found = await asyncio.gather(
@@ -406,12 +400,12 @@ def test_a_thousand_policies_of_one_preset_ask_at_most_40_queries_a_minute():
                 *(metrics.bad_ratio(target, now_s) for target in policies),
             )
             assert found == [Value(0.5)] * 1000 + [0.5] * 1000
-        return len(fleet.requests) - before
+        return len(http.sent) - before
 
-    async def use(metrics):
-        return [await minute(metrics, 60.0 * number) for number in range(3)]
+    async def use(metrics, http):
+        return [await minute(metrics, http, 60.0 * number) for number in range(3)]
 
-    counts = with_metrics(fleet, use, deadline_s=30.0)
+    counts = fleet.at_once(use)
     assert max(counts) <= 40
     assert min(counts) >= 2 * 4 * 1000 / MOST_SHARED  # each chunk of both with every tick
     assert shape_of(policies[0].resource.queries.bad_ratio) is not None
