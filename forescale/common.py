@@ -48,11 +48,15 @@ class Command(TyperCommand):
 
 
 def add(
-    app: typer.Typer, name: str, function: Callable[..., object], about: str, environment: str | None = None
+    app: typer.Typer,
+    name: str,
+    function: Callable[..., object],
+    about: str | None = None,
+    environment: str | None = None,
 ) -> None:
     """Add a command with the common options; with `environment` each option can be a variable of that prefix.
 
-    `about` stands in the list of commands, which leaves it 60 characters at 80 columns.
+    `about` stands in the list of commands, which leaves it 60 characters at 80 columns; else the docstring's beginning.
     """
     settings: dict[str, Any] = {**HELP_NAMES, "auto_envvar_prefix": environment}
     app.command(name, cls=Command, context_settings=settings, short_help=about)(with_common_options(function))

@@ -6,6 +6,7 @@ import shlex
 import shutil
 import sys
 from dataclasses import dataclass
+from itertools import dropwhile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -57,7 +58,8 @@ class Documented:
     @property
     def why_not_run(self) -> str | None:
         """Why no test can run it; None for one that is run."""
-        return next((reason for start, reason in NOT_RUN.items() if re.match(start, self.text)), None)
+        command = re.sub(r"^([A-Z_]+=\S+ )+", "", self.text)
+        return next((reason for start, reason in NOT_RUN.items() if re.match(start, command)), None)
 
 
 def shown_on(page: str) -> list[Documented]:
@@ -88,7 +90,12 @@ def calls(text: str) -> list[list[str]]:
             redirected = True
         elif not redirected:
             found[-1].append(word)
-    return [words for words in found if words]
+    return [words for words in map(_without_variables, found) if words]
+
+
+def _without_variables(words: list[str]) -> list[str]:
+    """The command behind assignments such as NAME=value."""
+    return list(dropwhile(lambda word: re.match(r"[A-Z_]+=", word), words))
 
 
 def forescale_arguments(words: list[str]) -> list[str] | None:

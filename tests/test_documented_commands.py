@@ -98,7 +98,9 @@ def test_make_passes_a_document_on_and_nothing_else(tmp_path):
 
 def test_a_new_command_is_run_unless_the_table_says_why_not(tmp_path, monkeypatch):
     page = tmp_path / "page.md"
-    page.write_text("Text.\n\n```sh\n# only this\nfrobnicate --hard \\\n  now   # at once\nkubectl get pods\n```\n")
+    page.write_text(
+        "Text.\n\n```sh\n# only this\nfrobnicate --hard \\\n  now   # at once\nKUBECONFIG=a kubectl get pods\n```\n"
+    )
     monkeypatch.setattr("tests.documented.ROOT", tmp_path)
     frobnicate, kubectl = shown_on("page.md")
     assert (frobnicate.text, frobnicate.why_not_run) == ("frobnicate --hard    now", None)
@@ -106,7 +108,7 @@ def test_a_new_command_is_run_unless_the_table_says_why_not(tmp_path, monkeypatc
 
 
 def test_lines_are_taken_apart_as_a_shell_does():
-    assert calls("forescale crd | kubectl apply -f - > log 2>&1 && echo 'a | b'") == [
+    assert calls("HOME=/tmp forescale crd | kubectl apply -f - > log 2>&1 && echo 'a | b'") == [
         ["forescale", "crd"],
         ["kubectl", "apply", "-f", "-"],
         ["echo", "a | b"],
