@@ -56,8 +56,9 @@ def add(
 ) -> None:
     """Add a command with the common options; with `environment` each option can be a variable of that prefix.
 
-    `about` stands in the list of commands, which leaves it 60 characters at 80 columns; else the docstring's beginning.
+    `about` stands in the list of commands. Default: the first line of the docstring.
     """
+    about = about or inspect.cleandoc(function.__doc__ or "").partition("\n")[0]
     settings: dict[str, Any] = {**HELP_NAMES, "auto_envvar_prefix": environment}
     app.command(name, cls=Command, context_settings=settings, short_help=about)(with_common_options(function))
 
