@@ -232,12 +232,12 @@ def test_ctrl_c_that_a_library_swallows_while_it_is_loaded_comes_again(tmp_path)
     assert interrupted(code, tmp_path, 0.0) == (INTERRUPTED, "")
 
 
-MAIN = "import forescale; print(flush=True); from forescale.cli import main; main()"
+MAIN = "import forescale.cli as c; set_up = c.catch; c.catch = lambda: (set_up(), print(flush=True)); c.main()"
 GREEDY = "lambda wish: (__import__('greedy'), __import__('time').sleep(60))"
 
 
 def interrupted(code: str, folder: Path, delay_s: float) -> tuple[int, str]:
-    """Exit code and stderr of a command that is interrupted so long after its last line on stdout came."""
+    """Exit code and stderr of a command that is interrupted so long after it is ready for that, or has printed."""
     process = subprocess.Popen(
         [sys.executable, "-c", code, *SLOW],
         cwd=folder,
