@@ -38,6 +38,7 @@ STATUS: dict[str, Any] = {
     "referenceReplicas": 5,
     "lastScaleTime": WHEN,
     "lastScale": {"fromReplicas": 4, "toReplicas": 6},
+    "recentChanges": [{"time": WHEN, "added": 2}],
     "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": WHEN, "reason": "Valid", "message": ""}],
     "lastDecision": {
         "time": WHEN,
