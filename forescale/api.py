@@ -56,7 +56,7 @@ def dry_run(
     history_hours: load before the run that the policy remembers. Default: 48 generated hours, 0 of a trace.
     mean_rps: scale the load to this mean. column: the series of a CSV file with several.
     seed: of load and cluster.
-    policy: folder of an exported policy, or what `load_policy` gave. Default: the one that the resource names.
+    policy: a name or a folder as `load_policy` takes it, or what it gave. Default: the one that the resource names.
 
     Raises InputError, whose text is one line that names the value and the limit.
     """
@@ -194,9 +194,7 @@ def _policy(policy: PathLike | Policy | None, workload: PolicyResource) -> Polic
     """Who decides: what was given, or whom the resource names."""
     if policy is None:
         return policy_named(workload.spec.policy_name)
-    if isinstance(policy, str | os.PathLike):
-        return policy_in(Path(policy))
-    return policy
+    return load_policy(policy) if isinstance(policy, str | os.PathLike) else policy
 
 
 def _seed(seed: Any) -> int:

@@ -157,7 +157,9 @@ def test_decisions_have_their_reasons():
 
 
 def test_another_policy_decides_where_one_is_given():
-    rule = forescale.dry_run(BODY, trace=VALUES, policy=forescale.load_policy("hpa"))
+    rule = forescale.dry_run(BODY, trace=VALUES, policy="hpa")
+    same = forescale.dry_run(BODY, trace=VALUES, policy=forescale.load_policy("hpa"))
+    assert rule.to_json() == same.to_json()
     folder = Path(forescale.__file__).parents[1] / "controller" / "policies"
     network = forescale.dry_run(BODY, trace=VALUES, policy=folder)
     assert {decision.policy_name for decision in rule.decisions} == {"hpa"}
