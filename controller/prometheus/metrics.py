@@ -144,7 +144,7 @@ class PrometheusMetrics:
         resting = rest.reason(self._clock())
         if resting is not None:
             return resting
-        body = await self._http.ask(_range_request(query, grid, self._http.settings.history_deadline_s, namespace))
+        body = await self._http.ask(range_request(query, grid, self._http.settings.history_deadline_s, namespace))
         if isinstance(body, QueryTooSlow):
             rest.begin(body, self._clock())
         if isinstance(body, Unknown):
@@ -218,7 +218,8 @@ def _rest(_: str) -> Pause:
     return Pause(failures_before=1, first_s=FIRST_REST_S, longest_s=LONGEST_REST_S)
 
 
-def _range_request(query: str, grid: Grid, deadline_s: float, namespace: str) -> Request:
+def range_request(query: str, grid: Grid, deadline_s: float, namespace: str = "") -> Request:
+    """What asks for a query's values on a grid. `namespace`: whose share it takes."""
     return Request(
         endpoint="query_range",
         form={"query": query, "start": f"{grid.start_s:.3f}", "end": f"{grid.end_s:.3f}", "step": f"{grid.step_s:g}"},
