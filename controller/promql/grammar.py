@@ -14,14 +14,15 @@ import promql_parser
 
 from controller.promql.matchers import value_of
 from controller.promql.patterns import fault_of
-from controller.promql.structure import unreadable
+from controller.promql.structure import place_of, unreadable
 from controller.promql.syntax import BETWEEN, KEYWORDS, METRICSQL, PROMETHEUS_3, WITHIN_BRACES, Token, quoted, tokens_of
 from scaling.limits import shown
 
 MESSAGE_CHARACTERS = 160
 """How much of the parser's words a message repeats."""
 
-HINT = "MetricsQL and functions of newer servers are taken with --query-language metricsql"
+METRICSQL_OPTION = "--query-language metricsql"
+UNKNOWN = "unknown function"
 
 
 def refusal(query: str) -> str | None:
@@ -32,8 +33,14 @@ def refusal(query: str) -> str | None:
     found = parsed(as_known(query))
     if not isinstance(found, str):
         return _fault_of_patterns(query)
-    words = f"is not valid PromQL: {shown_words(found)}"
-    return f"{words}; {HINT}" if "unknown function" in found or _has_metricsql(query) else words
+    words, foreign = f"is not valid PromQL: {shown_words(found)}", _metricsql_word(query)
+    if foreign is not None:
+        return f"{words}; {place_of(query, foreign)}: {foreign.text} is of MetricsQL, taken with {METRICSQL_OPTION}"
+    return (
+        f"{words}; those of MetricsQL and of newer servers are taken with {METRICSQL_OPTION}"
+        if UNKNOWN in found
+        else words
+    )
 
 
 def parsed(query: str) -> promql_parser.Expr | str:
@@ -190,9 +197,9 @@ def _ends_operand(token: Token) -> bool:
     return is_word or token.kind in ("range", "subquery", "matchers") or token.text == ")"
 
 
-def _has_metricsql(query: str) -> bool:
+def _metricsql_word(query: str) -> Token | None:
     tokens = tokens_of(query)[1:]
-    return any(
-        token.kind == "word" and token.text.lower() in METRICSQL and _ends_operand(before)
-        for before, token in itertools.pairwise(tokens)
-    )
+    for before, token in itertools.pairwise(tokens):
+        if token.kind == "word" and token.text.lower() in METRICSQL and _ends_operand(before):
+            return token
+    return None

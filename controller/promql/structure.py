@@ -44,6 +44,13 @@ def unreadable_together(queries: Sequence[str]) -> str | None:
     return _too_large({**size, "characters": sum(map(len, queries))}, MOST_TOGETHER)
 
 
+def place_of(query: str, token: Token) -> str:
+    """Say where a token of a query stands."""
+    line = query.count("\n", 0, token.start) + 1
+    column = token.start - query.rfind("\n", 0, token.start)
+    return f"line {line}, character {column}" if "\n" in query else f"character {column}"
+
+
 def _open(query: str, tokens: Iterable[Token]) -> str | None:
     opened: list[Token] = []
     for token in tokens:
@@ -54,21 +61,15 @@ def _open(query: str, tokens: Iterable[Token]) -> str | None:
         elif token.kind == "sign" and token.text in CLOSING and CLOSING[token.text] != opened.pop().text:
             return _says(query, token)
         if len(opened) > MOST_NESTED:
-            return f"more than {MOST_NESTED} parentheses within each other, {_place(query, token)}"
-    return f"{_place(query, opened[-1])}: ( is not closed" if opened else None
+            return f"more than {MOST_NESTED} parentheses within each other, {place_of(query, token)}"
+    return f"{place_of(query, opened[-1])}: ( is not closed" if opened else None
 
 
 def _says(query: str, token: Token) -> str:
     if token.text in CLOSING:
-        return f"{_place(query, token)}: {token.text} closes nothing"
+        return f"{place_of(query, token)}: {token.text} closes nothing"
     what = "a string" if token.text[0] in "\"'`" else token.text[0]
-    return f"{_place(query, token)}: {what} is not closed: {shown(token.text)}"
-
-
-def _place(query: str, token: Token) -> str:
-    line = query.count("\n", 0, token.start) + 1
-    column = token.start - query.rfind("\n", 0, token.start)
-    return f"line {line}, character {column}" if "\n" in query else f"character {column}"
+    return f"{place_of(query, token)}: {what} is not closed: {shown(token.text)}"
 
 
 def _too_large(size: Mapping[str, int], limits: Mapping[str, int]) -> str | None:

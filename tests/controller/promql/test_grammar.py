@@ -68,6 +68,11 @@ def test_metricsql_is_refused_with_the_option_that_takes_it(query):
     assert str(refusal(query)).endswith("--query-language metricsql")
 
 
+def test_the_word_of_metricsql_is_told_with_its_place():
+    words = "is not valid PromQL: invalid promql query; line 2, character 2: default is of MetricsQL"
+    assert str(refusal("x\n default 0")).startswith(words)
+
+
 HOSTILE = [
     *("(" * MOST_NESTED + "x" + ")" * MOST_NESTED, "-" * MOST_OPERATORS + "x", "x" + "+x" * MOST_OPERATORS),
     *("abs(" * MOST_NESTED + "x" + ")" * MOST_NESTED, "x" + " or x" * MOST_OPERATORS, "(" * 8192, "-" * 8191 + "x"),
