@@ -6,7 +6,7 @@ which waits for a slow source does not hold up the next; a policy is in one tick
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -14,6 +14,7 @@ from controller.operator.clock import Clock
 from controller.operator.history import Histories
 from controller.operator.policies import Care, Policies
 from controller.operator.schedule import Schedule
+from controller.operator.turns import in_turns
 from controller.ports import Ports, Target
 from controller.reconcile import Outcome, in_parts, unforeseen
 from controller.windows import wishes_at
@@ -49,8 +50,13 @@ class Loop:
         may_act: Callable[[], bool],
         report: Callable[[Sequence[tuple[Care, Outcome]]], None],
         ended: Callable[[float], None],
+        learn: Callable[[Target], Iterable[object]] = lambda target: (),
     ) -> None:
-        """`report` hears of outcomes as they come, `ended` how many seconds a tick took until the last of them."""
+        """`report` hears of outcomes as they come, `ended` how many seconds a tick took until the last of them.
+
+        `learn` works out, a step at a time, what is needed to read a target's load.
+        """
+        self._learn = learn
         self._policies, self._ports, self._histories, self._clock = policies, ports, histories, clock
         self._policy_of, self._group_of, self._may_act = policy_of, group_of, may_act
         self._report, self._ended = report, ended
@@ -101,8 +107,12 @@ class Loop:
         try:
             for care in due:
                 care.in_hand = now_s
-                if care.target is not None and self._is_prepared(care, care.target, now_s):
-                    by_policy.setdefault(care.target.spec.policy_name, []).append((care, care.target))
+            async for care in in_turns(due):
+                target = care.target
+                if target is not None and self._is_prepared(care, target, now_s):
+                    by_policy.setdefault(target.spec.policy_name, []).append((care, target))
+                    async for _ in in_turns(self._learn(target)):
+                        pass
             await asyncio.gather(*(self._decide(name, prepared, now_s) for name, prepared in by_policy.items()))
             self._ended(self._clock.now_s() - now_s)
         except Exception:

@@ -36,7 +36,7 @@ from controller.operator.restart import recall
 from controller.operator.resync import Kept, Resync
 from controller.operator.settings import OperatorSettings
 from controller.operator.told import Note, Told
-from controller.operator.turns import Turns
+from controller.operator.turns import Turns, in_turns
 from controller.operator.watch import Watch, Watched
 from controller.ports import Metrics, Ports, Target, WouldBe
 from controller.prometheus.http import PrometheusHttp
@@ -129,6 +129,7 @@ class Operator:
             may_act=self.lease.held,
             report=self._report,
             ended=self.exporter.decided,
+            learn=self.prometheus.learn,
         )
         self._records = self._kept()
         self.watch = Watch(
@@ -284,6 +285,7 @@ class Operator:
         self.rivals.drop(care.uid)
 
     def _let_go(self, target: Target) -> None:
+        self.prometheus.forget(target)
         self.workloads.forget(target)
         self.startups.forget(target)
         if self.rehearsal is not None:
@@ -306,7 +308,12 @@ class Operator:
             if care.target is not None:
                 before = care.target.state
                 care.target.state = PolicyState(behavior=before.behavior, fell_back=before.fell_back)
-            self._take(care)
+        self._taking = asyncio.create_task(self._take_all(), name="take all")
+
+    async def _take_all(self) -> None:
+        async for care in in_turns(self.policies):
+            if self.policies.get(care.uid) is care:
+                self._take(care)
 
     def _begin_anew(self, target: Target) -> None:
         """The target is another object than it was: what is remembered belongs to the old one."""

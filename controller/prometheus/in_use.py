@@ -50,6 +50,11 @@ class InUse(Generic[K, V]):
                 return self._begin(key)
         return self._new[key]
 
+    def drop(self, key: K) -> None:
+        """Keep the value of a key no longer."""
+        for kept in (self._once, self._new, self._old):
+            kept.pop(key, None)
+
     def __len__(self) -> int:
         return len(self._once) + len(self._new) + len(self._old)
 

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import math
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from controller.ports import Target
@@ -114,6 +114,22 @@ class PrometheusMetrics:
         period = self._samples.of((query, target.resource.spec.guardrails.stale_after_s)).fresh
         return None if period is None else period.newest_at_s
 
+    def learn(self, target: Target) -> Iterator[None]:
+        """Work out what is needed to ask a target's queries, one of them a step: each can take milliseconds."""
+        stale_after_s = target.resource.spec.guardrails.stale_after_s
+        for query in _queries(target):
+            for _ in range(2):  # what is asked for twice is kept
+                self._shapes.of(query)
+                self._samples.of((query, stale_after_s))
+            yield
+
+    def forget(self, target: Target) -> None:
+        """Drop what was worked out about a target's queries; another target that asks the same works it out again."""
+        stale_after_s = target.resource.spec.guardrails.stale_after_s
+        for query in _queries(target):
+            self._shapes.drop(query)
+            self._samples.drop((query, stale_after_s))
+
     def group_key(self, target: Target) -> str:
         """What is the same for all targets whose demand can be asked by one query, when it is asked in one tick."""
         return self._key(target.resource.queries.demand or "")
@@ -205,6 +221,11 @@ class PrometheusMetrics:
     def _key(self, query: str) -> str:
         shape = self._shapes.of(query)
         return query if shape is None else shape.key
+
+
+def _queries(target: Target) -> list[str]:
+    queries = target.resource.queries
+    return [query for query in (queries.demand, queries.bad_ratio, *queries.healthy) if query is not None]
 
 
 def _with_hint(reading: Reading, hint: str) -> Reading:

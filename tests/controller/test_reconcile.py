@@ -8,7 +8,7 @@ import pytest
 
 from controller.crd.resource import parse_policy
 from controller.ports import Ports, Refused, Scale, Target
-from controller.reconcile import in_parts, reconcile
+from controller.reconcile import OF_A_CONDITION, in_parts, reconcile
 from scaling.decision import Action, Reason
 from scaling.observation import Reading, Unknown, Value
 from scaling.policy import RULES
@@ -226,7 +226,7 @@ def test_a_write_that_raises_is_a_refused_one_and_keeps_no_other_from_its_own(mo
 
 
 def test_many_targets_are_taken_in_turns_that_let_others_run(monkeypatch):
-    monkeypatch.setattr("controller.reconcile.READ_AT_ONCE", 3)
+    monkeypatch.setattr("controller.reconcile.READ_AT_ONCE", 3 * (1 + OF_A_CONDITION))  # each has a condition
     monkeypatch.setattr("controller.reconcile.DECIDED_AT_ONCE", 2)
 
     class Counting(World):
