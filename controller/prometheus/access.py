@@ -77,8 +77,8 @@ class PrometheusSettings:
 
     @property
     def base_url(self) -> str:
-        """The URL without parameters, and without a / at its end."""
-        return self.url.partition("?")[0].rstrip("/")
+        """The URL without parameters, and without a / or the /api/v1 that every request has at its end."""
+        return self.url.partition("?")[0].rstrip("/").removesuffix("/api/v1").rstrip("/")
 
     @property
     def all_parameters(self) -> tuple[tuple[str, str], ...]:

@@ -307,7 +307,7 @@ async def _read(response: aiohttp.ClientResponse, most_bytes: int) -> bytes | Un
     encoding = response.headers.get("Content-Encoding", "identity").lower()
     if encoding == "identity":
         return bytes(body)
-    if encoding == "gzip":
+    if encoding in ("gzip", "x-gzip"):
         return _unzipped(bytes(body), most_bytes)
     return _unknown("Prometheus answered in an unknown encoding")
 

@@ -165,6 +165,11 @@ def test_a_tenant_and_headers_that_are_no_credentials_pass_over_plain_http():
     PrometheusSettings(url="http://prometheus:9090", tenant="shop", headers={"X-Team": "shop"})
 
 
+@pytest.mark.parametrize("end", ["", "/", "/api/v1", "/api/v1/", "/api/v1?a=b"])
+def test_an_address_that_ends_in_the_paths_of_the_api_is_the_same_address(end):
+    assert PrometheusSettings(url=f"https://mimir/prometheus{end}").base_url == "https://mimir/prometheus"
+
+
 def test_parameters_of_the_url_and_others_are_taken_apart_from_it():
     settings = PrometheusSettings(
         url="https://thanos:9090/x/?dedup=true&dedup=false&a=&b=%40", parameters=(("namespace", "shop"),)

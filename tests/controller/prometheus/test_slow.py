@@ -5,6 +5,7 @@ from collections import Counter
 
 import pytest
 
+from controller.prometheus.answer import Grid
 from controller.prometheus.asker import COSTS_NOTHING, Question, owner_of
 from controller.prometheus.http import QueryRefused, Request
 from controller.prometheus.standing import LONGEST_PAUSE_S, PROOFS
@@ -285,3 +286,49 @@ def test_a_query_for_several_namespaces_counts_for_the_one_with_most_questions()
     assert owner_of(of("a")) == "a"
     assert owner_of(of("a", "b", "b")) == "b"
     assert owner_of(of("c", "b")) == "b"
+
+
+# Histories
+
+
+def test_a_namespace_whose_history_hangs_rests_and_the_others_get_theirs():
+    http = CannedHttp(lambda text: (NEVER_S if "slow" in text else 0.1, MATRIX))
+    grid = Grid(0.0, 60.0, 2)
+
+    async def use():
+        metrics, loop = metrics_over(http), asyncio.get_running_loop()
+        began_s = loop.time()
+        hanging = [await metrics.read_range(f"max(slow_{number})", grid, "evil") for number in range(20)]
+        waited_s = loop.time() - began_s
+        good = await metrics.read_range("max(load)", grid, "shop")
+        return waited_s, [unknown.message for unknown in hanging if isinstance(unknown, Unknown)], good
+
+    waited_s, messages, good = run_virtually(use())
+    assert waited_s == 30.0
+    assert messages == ["no answer from Prometheus within 30 s", *[RESTING] * 19]
+    assert good == [1.0, 2.0]
+
+
+RESTING = "no answer from Prometheus within 30 s; as it keeps failing, it is asked again after 60 s"
+MATRIX = b'{"status":"success","data":{"resultType":"matrix","result":[{"metric":{},"values":[[0,"1"],[60,"2"]]}]}}'
+
+
+def test_histories_that_hang_at_once_leave_slots_to_other_namespaces():
+    http = CannedHttp(lambda text: (NEVER_S if "slow" in text else 0.1, MATRIX))
+    grid = Grid(0.0, 60.0, 2)
+
+    async def use():
+        metrics, loop = metrics_over(http), asyncio.get_running_loop()
+        hanging = [
+            asyncio.ensure_future(metrics.read_range(f"max(slow_{number})", grid, "evil")) for number in range(50)
+        ]
+        await asyncio.sleep(1.0)
+        began_s = loop.time()
+        good = await asyncio.gather(*(metrics.read_range(f"max(load_{k})", grid, "shop") for k in range(10)))
+        took_s = loop.time() - began_s
+        await asyncio.gather(*hanging)
+        return good, took_s
+
+    good, took_s = run_virtually(use())
+    assert good == [[1.0, 2.0]] * 10
+    assert took_s < 1.0
