@@ -46,8 +46,27 @@ def write_document(
     form: OutputFormat, document: Mapping[str, Any], rows: Rows, columns: Sequence[str] | None = None
 ) -> None:
     """Print a document, or `rows` of it as CSV. Not for `TEXT`. Columns: by default the keys of the first row."""
-    sys.stdout.write(rendered(form, document, rows, columns))
-    sys.stdout.flush()
+    _write_whole(rendered(form, document, rows, columns))
+
+
+def _write_whole(text: str) -> None:
+    """Print a text of any length. Raises OSError where it does not fit.
+
+    With PYTHONUNBUFFERED a text stream writes once, and says nothing of what did not fit on a disk that is nearly full.
+    """
+    stream = sys.stdout
+    stream.flush()
+    binary = getattr(stream, "buffer", None)
+    if binary is None:  # a stream of text alone, as in tests
+        stream.write(text)
+        return
+    rest = memoryview(text.encode(stream.encoding, stream.errors or "strict"))
+    while rest:
+        written = binary.write(rest)
+        if not written:
+            raise BlockingIOError("stdout takes nothing more")
+        rest = rest[written:]
+    stream.flush()
 
 
 def rendered(form: OutputFormat, document: Mapping[str, Any], rows: Rows, columns: Sequence[str] | None = None) -> str:

@@ -133,11 +133,11 @@ def test_a_report_that_does_not_fit_the_disk_leaves_nothing_behind(tmp_path):
     assert list((tmp_path / "there").iterdir()) == []
 
 
-def test_json_that_does_not_fit_the_disk_is_told_in_one_line(tmp_path):
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_json_that_does_not_fit_the_disk_is_told_in_one_line(tmp_path, unbuffered):
+    command, env = (*NO_REPORT, "--json"), {"PYTHONUNBUFFERED": unbuffered}
     with (tmp_path / "run.json").open("w") as file:
-        done = forescale(
-            *NO_REPORT, "--json", cwd=tmp_path, stdout=file, stderr=subprocess.PIPE, preexec_fn=at_most(1024)
-        )
+        done = forescale(*command, cwd=tmp_path, env=env, stdout=file, stderr=subprocess.PIPE, preexec_fn=at_most(1024))
     assert done.returncode == BAD_INPUT
     assert done.stderr.splitlines()[-1] == "forescale: error: cannot write: File too large"
 
