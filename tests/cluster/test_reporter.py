@@ -131,7 +131,6 @@ HOLDS = [
     an_outcome(reading=Value(312.0)),
     an_outcome(reading=Value(340.0), reasons=(Reason.ABOVE_BAND, Reason.SCALE_DOWN_STABILIZED), proposed=3),
     an_outcome(reading=Value(290.0), reasons=(Reason.ABOVE_BAND, Reason.FLOOR_UTILIZATION), proposed=3),
-    an_outcome(reading=Value(300.0, partial=True), reasons=(Reason.METRIC_PARTIAL,)),
 ]
 
 
