@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-READY_WITHIN_S = 60.0  # on two busy cores; alone it takes three
+READY_WITHIN_S = 180.0  # on two busy cores; alone it takes three
 STOPPED_WITHIN_S = 15.0
 
 

@@ -35,7 +35,7 @@ METRIC = "http_requests_per_second"
 HPA_SYNC_S = 15
 """Source: kube-controller-manager --horizontal-pod-autoscaler-sync-period, default 15 s (Kubernetes v1.37)."""
 
-WITHIN_S = 60.0
+WITHIN_S = 180.0
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,5 @@
 """What the tests' own control plane promises: crashes leave the data, clusters do not meet, writes are counted."""
 
-import time
-
 import pytest
 
 from tests.cluster.controlplane import control_plane
@@ -50,10 +48,8 @@ def test_a_crash_of_either_process_leaves_the_data_and_the_address(own):
 
 def test_a_paused_server_answers_nothing_and_goes_on_where_it_was(own):
     own.api_server.pause()
-    began_s = time.monotonic()
     with pytest.raises(TimeoutError):
         ask(own.port, own.tls, "GET", "/readyz", timeout_s=0.5)
-    assert time.monotonic() - began_s < 5
     own.api_server.resume()
     assert own.request("GET", "/readyz").code == 200
 

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from tests.cluster.scene import wait_for
-from tests.cluster.stage import INTERVAL_S, RESUMED_WITHIN_S
+from tests.cluster.stage import INTERVAL_S, PATIENCE_S
 
 pytestmark = pytest.mark.slow
 
@@ -19,11 +19,11 @@ def test_a_rate_holds_when_killed_between_a_size_and_its_status(shared_stage):
     with shared_stage.door("crash") as (door, through_it):
         wishes = (f"--namespace={namespace}", "--lease-name=crash", through_it)
         with shared_stage.operator("crash", *wishes) as operator:
-            subject.says("ScalingActive", "True", "ValidMetricFound", RESUMED_WITHIN_S)
+            subject.says("ScalingActive", "True", "ValidMetricFound")
             status = door.hold("PATCH [^ ]*/scalingpolicies/web/status")
             subject.needs(8)
-            wait_for(subject.size, lambda seen: seen == 3, RESUMED_WITHIN_S)
-            assert status.came.wait(RESUMED_WITHIN_S)
+            wait_for(subject.size, lambda seen: seen == 3, PATIENCE_S)
+            assert status.came.wait(PATIENCE_S)
             operator.kill()
             assert "recentChanges" not in subject.status()
             operator.start()

@@ -20,11 +20,10 @@ from tests.cluster.load_exporter import NAMESPACE
 from tests.cluster.loopback import as_user, ask
 from tests.cluster.scene import CRDS, NEEDED, wait_for
 from tests.cluster.stage import (
-    FOLLOWED_WITHIN_S,
     GROUP,
     INTERVAL_S,
-    RESUMED_WITHIN_S,
-    SEEN_WITHIN_S,
+    PATIENCE_S,
+    SETTLED_S,
     SYSTEM,
     Subject,
     a_binding,
@@ -119,7 +118,7 @@ def ground(tmp_path_factory):
             put_on.users.add(ACCOUNT)
             own = Ground(put_on, operator, token)
             for subject in (own.web, own.steady):
-                subject.says("ScalingActive", "True", "ValidMetricFound", RESUMED_WITHIN_S)
+                subject.says("ScalingActive", "True", "ValidMetricFound")
             yield own
 
 
@@ -129,7 +128,7 @@ def lives_on(ground):
     yield
     assert ground.operator.is_running()
     assert ground.operator.process.pid == ground.pid
-    wait_for(lambda: page_of(ground.operator, "/healthz").code, lambda code: code == 200, RESUMED_WITHIN_S)
+    wait_for(lambda: page_of(ground.operator, "/healthz").code, lambda code: code == 200, PATIENCE_S)
     ground.stage.check()
 
 
@@ -194,7 +193,7 @@ def longest_calls(operator, before):
 def test_what_is_refused_with_429_waits_as_it_is_asked_to(ground):
     began_s = time.time()
     with crowded(ground.cluster):
-        refused_s = wait_for(lambda: refusals(ground.cluster, began_s), bool, SEEN_WITHIN_S)[0]
+        refused_s = wait_for(lambda: refusals(ground.cluster, began_s), bool, PATIENCE_S)[0]
         replicas = ground.load_grows()
         time.sleep(AWAY_S)
         refused = [at_s for at_s in refusals(ground.cluster, began_s) if at_s < refused_s + AWAY_S]
@@ -212,8 +211,8 @@ def test_a_change_that_is_refused_with_429_is_carried_out_as_soon_as_there_is_ro
 
     with crowded(ground.cluster, "patch", "deployments/scale"):
         replicas = ground.load_grows()
-        first = wait_for(tried, bool, FOLLOWED_WITHIN_S)[0]
-        ground.web.says("AbleToScale", "False", "ApiUnavailable", 2 * SEEN_WITHIN_S)
+        first = wait_for(tried, bool, PATIENCE_S)[0]
+        ground.web.says("AbleToScale", "False", "ApiUnavailable")
         assert ground.leads()
         assert {write.code for write in tried()} == {429}
         decisions = 2 + (time.time() - first.asked_s) / INTERVAL_S
@@ -271,7 +270,7 @@ def hogged(cluster):
 
     cluster.request("POST", "/api/v1/namespaces", {"metadata": {"name": "hogged"}})
     with socket.create_server(("127.0.0.1", 0)) as mute, ThreadPoolExecutor(1) as pool:
-        mute.settimeout(SEEN_WITHIN_S)
+        mute.settimeout(PATIENCE_S)
         port = mute.getsockname()[1]
         hooks = [a_webhook(f"hog-{number}", "", "v1", "secrets", "hogged", port) for number in range(6)]
         hooks = [hook | {"failurePolicy": "Ignore"} for hook in hooks]
@@ -316,7 +315,7 @@ def test_what_happened_while_its_watches_had_lost_their_place_is_found_out(groun
     """410: the API server forgot the version from which the watches would go on, and etcd too."""
     put_on, cluster, began_s = ground.stage, ground.cluster, time.time()
     gone = put_on.subject(NAMESPACE, "gone", 2)
-    gone.says("ScalingActive", "True", "ValidMetricFound", RESUMED_WITHIN_S)
+    gone.says("ScalingActive", "True", "ValidMetricFound")
     version = cluster.request("GET", policies(NAMESPACE)).body["metadata"]["resourceVersion"]
     ground.operator.pause()
     try:
@@ -381,9 +380,7 @@ def test_a_status_that_is_refused_keeps_nobody_from_a_decision(ground):
         assert 1 <= len(refused) <= 3
         assert ground.web.status()["currentReplicas"] < size
     assert as_it_was["spec"] == ground.cluster.request("GET", CRD).body["spec"]
-    wait_for(
-        lambda: ground.web.status()["currentReplicas"], lambda seen: seen == ground.web.size(), 2 * RESUMED_WITHIN_S
-    )
+    wait_for(lambda: ground.web.status()["currentReplicas"], lambda seen: seen == ground.web.size(), PATIENCE_S)
 
 
 @contextmanager
@@ -411,12 +408,12 @@ def test_a_definition_that_is_removed_ends_all_scaling_and_may_come_back(ground)
     removed_s = time.time()
     for subject in (ground.web, ground.steady):
         subject.needs(LAST)
-    time.sleep(SEEN_WITHIN_S)
+    time.sleep(SETTLED_S)
     assert writes(cluster, users=[ACCOUNT], since_s=removed_s) == []
     applied = cluster.kubectl("apply", "--filename", str(CRDS))
     assert applied.returncode == 0, applied.stderr
     wait_for(lambda: cluster.request("GET", policies(NAMESPACE)).code, lambda code: code == 200)
     web = Subject(ground.scene, NAMESPACE, "web", ground.web.app, size, {})
     ground.stage.policed(web)
-    web.grows_to(LAST, FOUND_OUT_WITHIN_S + RESUMED_WITHIN_S)
+    web.grows_to(LAST, FOUND_OUT_WITHIN_S + PATIENCE_S)
     assert ground.steady.sizes(ACCOUNT) == [3]

@@ -13,8 +13,7 @@ from tests.cluster.hostile import FORWARD, HostilePrometheus, hostile_prometheus
 from tests.cluster.scene import wait_for
 from tests.cluster.stage import (
     INTERVAL_S,
-    RESUMED_WITHIN_S,
-    SEEN_WITHIN_S,
+    PATIENCE_S,
     SYSTEM,
     Subject,
     measured,
@@ -25,14 +24,11 @@ pytestmark = pytest.mark.slow
 
 RESTARTS, APART_S = 20, 6.0
 """Twenty in two minutes."""
-LONGEST_RESTARTS_S = 180.0
-"""On a busy machine, where a start takes longer than what is left of its six seconds."""
 GROWS = 1.15
 """From one to the next: more than the HPA's tolerance, and below the most that a policy may ask for after twenty."""
 CRASHES = 5
 """Of so many restarts one is a crash: the Lease is not released, and nobody acts until it has lapsed."""
 
-LONGEST_LEASE_S = 15.0
 PAUSED_S = 60.0
 """So long a leader is frozen."""
 
@@ -47,9 +43,6 @@ GATED_S = 2.0
 """So long an answer of Prometheus is held up: half of the patience that one has with it."""
 A_MOMENT_S = 0.8
 """After a Lease has lapsed; with GATED_S it leaves a second until what was asked after that time is given up."""
-
-FIRST_DECISION_S = 3 * INTERVAL_S
-"""After it has taken over, an instance keeps still for an interval."""
 
 
 def restarts(stage):
@@ -69,10 +62,10 @@ def restarts(stage):
                 operator.stop()
                 assert operator.process is not None
                 ends.add(operator.process.returncode)
-        took_s, meanwhile = time.monotonic() - began_s, subject.sizes("restarts")
+        meanwhile = subject.sizes("restarts")
         operator.start()
-        wait_for(subject.size, lambda seen: seen > meanwhile[-1], LONGEST_LEASE_S + RESUMED_WITHIN_S)
-        return took_s, meanwhile, ends
+        wait_for(subject.size, lambda seen: seen > meanwhile[-1], PATIENCE_S)
+        return meanwhile, ends
     finally:
         operator.stop()
 
@@ -99,7 +92,7 @@ def two(shared_stage):
         shared_stage.door("other") as (door, through_it),
         shared_stage.operator("one", *wishes) as one,
     ):
-        wait_for(lambda: leads(one), bool, LONGEST_LEASE_S)
+        wait_for(lambda: leads(one), bool, PATIENCE_S)
         with shared_stage.operator("other", *wishes, f"--prometheus-url={proxy.url}", through_it) as other:
             yield Two(subject, one, other, door, proxy)
 
@@ -120,8 +113,8 @@ def test_a_leader_that_is_killed_is_replaced_within_half_a_minute(shared_stage, 
     assert not leads(other)
     two.one.kill()
     subject.needs(8)
-    wait_for(lambda: leads(other), bool, 30.0)
-    subject.grows_to(8, FIRST_DECISION_S + RESUMED_WITHIN_S)
+    wait_for(lambda: leads(other), bool, PATIENCE_S)
+    subject.grows_to(8)
     assert who_wrote(subject) == ["other"]
     shared_stage.check()
 
@@ -130,21 +123,21 @@ def test_a_write_that_comes_when_another_leads_is_refused_for_its_version(shared
     """The leader is frozen while its PATCH is on the way, which comes to the API server a minute later."""
     subject, one, other = two.subject, two.one, two.other
     one.start()
-    wait_for(lambda: leads(other) and not leads(one), bool, SEEN_WITHIN_S)
+    wait_for(lambda: leads(other) and not leads(one), bool, PATIENCE_S)
     subject.grows_to(8)
     write = two.door.hold("PATCH [^ ]*/deployments/web/scale")
     began_s = time.time()
     subject.needs(12)
-    assert write.came.wait(RESUMED_WITHIN_S)
+    assert write.came.wait(PATIENCE_S)
     other.pause()
     paused_s = time.monotonic()
     try:
-        wait_for(lambda: leads(one), bool, 30.0)
+        wait_for(lambda: leads(one), bool, PATIENCE_S)
         subject.needs(18)
-        subject.grows_to(18, FIRST_DECISION_S + RESUMED_WITHIN_S)
+        subject.grows_to(18)
         time.sleep(max(0.0, paused_s + PAUSED_S - time.monotonic()))
         write.let_through()
-        assert write.answered.wait(ANSWERED_WITHIN_S)
+        assert write.answered.wait(PATIENCE_S)
     finally:
         other.resume()
     time.sleep(2 * INTERVAL_S)
@@ -165,7 +158,7 @@ def test_a_leader_that_wakes_between_its_decision_and_its_write_does_not_write(s
     subject.needs(30)
     time.sleep(RATE_FOLLOWS_S)
     asked = two.proxy.asked
-    wait_for(lambda: two.proxy.asked, lambda now: now > asked, SEEN_WITHIN_S)  # its answer is on the way
+    wait_for(lambda: two.proxy.asked, lambda now: now > asked, PATIENCE_S)  # its answer is on the way
     renewal, question = two.door.hold("PUT [^ ]*/leases/"), two.door.hold("GET /apis/apps/v1 ")
     lapses_s = time.monotonic() + RENEW_DEADLINE_S  # or earlier
     time.sleep(GATED_S)
@@ -184,7 +177,7 @@ def test_a_leader_that_wakes_between_its_decision_and_its_write_does_not_write(s
     assert time.monotonic() < asked_s + API_DEADLINE_S  # its question was answered in time
     time.sleep(A_MOMENT_S)
     renewal.let_through()
-    subject.grows_to(30, FIRST_DECISION_S + RESUMED_WITHIN_S)
+    subject.grows_to(30)
     time.sleep(INTERVAL_S)
     assert subject.written("other", since_s=paused_s) == []  # nor has it tried
     assert who_wrote(subject)[-1] == "one"
@@ -197,15 +190,14 @@ def begin_afresh(one, other):
     other.stop()
     other.start()
     one.stop()
-    wait_for(lambda: leads(other), bool, LONGEST_LEASE_S)
+    wait_for(lambda: leads(other), bool, PATIENCE_S)
     one.start()
-    wait_for(lambda: measured(other, "forescale_decisions_total"), lambda seen: seen > 2, FIRST_DECISION_S + INTERVAL_S)
+    wait_for(lambda: measured(other, "forescale_decisions_total"), lambda seen: seen > 2, PATIENCE_S)
 
 
 @pytest.mark.story(begin=restarts)
 def test_twenty_restarts_in_two_minutes_change_at_most_once(shared_stage):
-    took_s, meanwhile, ends = shared_stage.told(restarts)  # after which it is let be, and acts
-    assert took_s < LONGEST_RESTARTS_S
+    meanwhile, ends = shared_stage.told(restarts)  # after which it is let be, and acts
     assert ends == {0}  # who is asked to stop does so, and none had to be killed
     assert len(meanwhile) <= 2
     shared_stage.check()

@@ -19,12 +19,11 @@ from tests.cluster.audit import writes
 from tests.cluster.hostile import FORWARD, hostile_prometheus
 from tests.cluster.scene import a_deployment, an_hpa, wait_for
 from tests.cluster.stage import (
-    FOLLOWED_WITHIN_S,
     INTERVAL_S,
     MERGE,
+    PATIENCE_S,
     RBAC,
-    RESUMED_WITHIN_S,
-    SEEN_WITHIN_S,
+    SETTLED_S,
     SYSTEM,
     Subject,
     a_binding,
@@ -78,7 +77,7 @@ def stuck(stage):
         time.sleep(max(0.0, began_s + STUCK_S + INTERVAL_S - time.monotonic()))
         before = subject.sizes("stuck")
         subject.needs(90)
-        message = subject.says("ScalingLimited", "True", "PodsNotReady", FOLLOWED_WITHIN_S)
+        message = subject.says("ScalingLimited", "True", "PodsNotReady")
         time.sleep(2 * INTERVAL_S)
         return before, subject.sizes("stuck"), message, page_of(operator, "/healthz").code
 
@@ -90,17 +89,17 @@ def fought_over(stage):
     wishes = (f"--namespace={namespace}", "--lease-name=fighter")
     with stage.door("fighter") as (door, through_it), stage.operator("fighter", *wishes, through_it):
         subject = stage.subject(namespace, "web", 3)
-        subject.says("ScalingActive", "True", "ValidMetricFound", RESUMED_WITHIN_S)
+        subject.says("ScalingActive", "True", "ValidMetricFound")
         write = door.hold("PATCH [^ ]*/deployments/web/scale")
         with rival(subject, (3, 4)) as fight:
             subject.needs(9)
-            assert write.came.wait(FOLLOWED_WITHIN_S)
+            assert write.came.wait(PATIENCE_S)
             before = len(fight.written)
             wait_for(lambda: len(fight.written), lambda now: now > before + HANDS, INTERVAL_S)
             write.let_through()
             message = subject.says("Conflict", "True", "Contested", CONTESTED_WITHIN_S)
             known_s = time.time()
-            time.sleep(SEEN_WITHIN_S)
+            time.sleep(SETTLED_S)
             return message, known_s, fight.per_s(), subject.written("fighter"), subject.size()
 
 
@@ -178,7 +177,7 @@ def lives_on(shared_stage, limited):
 def served(*subjects):
     """Wait until each is looked at."""
     for subject in subjects:
-        subject.says("ScalingActive", "True", "ValidMetricFound", RESUMED_WITHIN_S)
+        subject.says("ScalingActive", "True", "ValidMetricFound")
 
 
 def test_what_is_forbidden_in_one_namespace_holds_up_no_other(shared_stage, limited):
@@ -187,9 +186,7 @@ def test_what_is_forbidden_in_one_namespace_holds_up_no_other(shared_stage, limi
     served(plain, no_scale)
     for subject in subjects.values():
         subject.needs(4)
-    assert 'cannot patch resource "deployments/scale"' in no_scale.says(
-        "AbleToScale", "False", "Forbidden", FOLLOWED_WITHIN_S
-    )
+    assert 'cannot patch resource "deployments/scale"' in no_scale.says("AbleToScale", "False", "Forbidden", PATIENCE_S)
     for subject in (plain, no_status):
         subject.grows_to(4)
     plain.says("AbleToScale", "True", "SucceededRescale")
@@ -244,7 +241,7 @@ def test_while_an_hpa_scales_the_target_too_ours_holds(shared_stage, limited):
     shared_stage.scene.make(hpas, an_hpa("shared", 70, maximum=3, app=subject.app))
     assert "shared scales Deployment shared" in subject.says("Conflict", "True", "HorizontalPodAutoscaler")
     subject.needs(8)
-    time.sleep(SEEN_WITHIN_S)
+    time.sleep(SETTLED_S)
     assert subject.written(USER) == []
     assert subject.ask("DELETE", f"{hpas}/shared").code == 200
     subject.says("Conflict", "False", "NobodyElse")
@@ -266,7 +263,7 @@ def test_a_policy_that_is_gone_or_another_in_the_middle_of_its_decision_writes_n
         subject.needs(6)
         time.sleep(2.0)  # the rate follows
         asked = proxy.asked
-        wait_for(lambda: proxy.asked, lambda now: now > asked, SEEN_WITHIN_S)
+        wait_for(lambda: proxy.asked, lambda now: now > asked, PATIENCE_S)
         assert subject.ask(how, subject.policy, body).code == 200
         time.sleep(TOLD_WITHIN_S)
     finally:
@@ -302,10 +299,11 @@ def test_a_namespace_that_ends_takes_its_policies_with_it(shared_stage, limited)
         assert subject.ask("PATCH", path, kept).code == 200
     assert subject.ask("DELETE", "/api/v1/namespaces/doomed").code == 200
     wait_for(lambda: subject.ask("GET", subject.policy).body["metadata"].get("deletionTimestamp"), bool)
-    time.sleep(1.0)  # the watch tells
+    known = 'namespace="doomed",policy="web"'
+    wait_for(lambda: known in page_of(limited[0], "/metrics").body, lambda is_known: not is_known)  # the watch tells
     gone_s = time.time()
     subject.needs(8)
-    time.sleep(SEEN_WITHIN_S)
+    time.sleep(SETTLED_S)
     assert subject.written(USER, since_s=gone_s) == []
     for path in (subject.deployment, subject.policy):
         assert subject.ask("PATCH", path, {"metadata": {"finalizers": None}}).code == 200

@@ -6,7 +6,7 @@ import pytest
 
 from tests.cluster.audit import writes
 from tests.cluster.scene import wait_for
-from tests.cluster.stage import FOLLOWED_WITHIN_S, INTERVAL_S, RESUMED_WITHIN_S, made, page_of
+from tests.cluster.stage import INTERVAL_S, PATIENCE_S, made, page_of
 
 pytestmark = pytest.mark.slow
 
@@ -45,7 +45,7 @@ def refused(stage):
     with stage.operator(USER, *options) as operator:
         held, mute, well = (stage.subject(name, name, 2) for name in namespaces)
         for subject in (held, mute, well):
-            subject.says("ScalingActive", "True", "ValidMetricFound", RESUMED_WITHIN_S)
+            subject.says("ScalingActive", "True", "ValidMetricFound")
         hooks = [
             a_webhook("scales", "apps", "v1", "deployments/scale", "held"),
             a_webhook("statuses", "forescale.dev", "v1alpha1", "scalingpolicies/status", "mute"),
@@ -56,7 +56,7 @@ def refused(stage):
             meanwhile = while_dead(held, mute, well, began_s)
         held.grows_to(4)
         held.says("AbleToScale", "True", "SucceededRescale")
-        wait_for(lambda: mute.status()["currentReplicas"], lambda seen: seen == 4, LONGEST_REST_S + RESUMED_WITHIN_S)
+        wait_for(lambda: mute.status()["currentReplicas"], lambda seen: seen == 4, LONGEST_REST_S + PATIENCE_S)
         return *meanwhile, held.sizes(USER), page_of(operator, "/healthz").code
 
 
@@ -64,11 +64,11 @@ def while_dead(held, mute, well, began_s):
     """What is said and written; the load of who is well grows to the last."""
     held.needs(4)
     mute.needs(4)
-    message = held.says("AbleToScale", "False", "ApiUnavailable", FOLLOWED_WITHIN_S)
-    mute.grows_to(4, FOLLOWED_WITHIN_S)
+    message = held.says("AbleToScale", "False", "ApiUnavailable")
+    mute.grows_to(4)
     for size in (4, 8, 16):
         well.needs(size)
-        well.grows_to(size, FOLLOWED_WITHIN_S)
+        well.grows_to(size)
         time.sleep(DEAD_S / 4)
     time.sleep(max(0.0, began_s + DEAD_S - time.monotonic()))
     tried = [write for write in held.written(USER) if not write.done]

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import re
-import time
 from dataclasses import dataclass, field
 
 import pytest
@@ -14,7 +13,9 @@ from tests.cluster.daemon import resumed
 
 DURATION_S, RENEW_DEADLINE_S = 4.5, 3.0
 """A busy machine may take a second for one call."""
-WITHIN_S = 30.0
+WITHIN_S = 120.0
+LONG_S = 3600.0
+"""Nobody waits for a Lease of this length to lapse."""
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/default/leases"
 
 
@@ -29,7 +30,7 @@ class Side:
 
 
 @contextlib.asynccontextmanager
-async def side(kubeconfig, name, namespace="default"):
+async def side(kubeconfig, name, namespace="default", duration_s=DURATION_S):
     """A side with a client of its own; at the end it is cut off, as by a crash."""
     told: list[bool] = []
     stop = asyncio.Event()
@@ -37,7 +38,7 @@ async def side(kubeconfig, name, namespace="default"):
         settings = LeaseSettings(
             namespace=namespace,
             name=name,
-            duration_s=DURATION_S,
+            duration_s=duration_s,
             renew_deadline_s=RENEW_DEADLINE_S,
             retry_s=0.2,
             renew_s=0.3,
@@ -86,18 +87,16 @@ def test_the_other_takes_over_after_a_crash_and_never_both_hold_it(cluster):
 
 def test_a_stop_hands_over_at_once(cluster):
     async def run():
-        async with side(cluster.kubeconfig, "stop") as a:
+        async with side(cluster.kubeconfig, "stop", duration_s=LONG_S) as a:
             await until(a.lease.held)
             a.stop.set()
             await a.task
             assert spec_of(cluster, "stop")["holderIdentity"] == ""
             assert a.told == [True, False]
-            async with side(cluster.kubeconfig, "stop") as b:
-                began_s = time.monotonic()
+            async with side(cluster.kubeconfig, "stop", duration_s=LONG_S) as b:
                 await until(b.lease.held)
-                return time.monotonic() - began_s
 
-    assert asyncio.run(run()) < DURATION_S
+    asyncio.run(run())
 
 
 def test_it_lapses_while_the_api_server_hangs_and_is_taken_again_after(cluster):

@@ -14,7 +14,7 @@ import pytest
 
 from tests.cluster.audit import SCALE, removals, sizes, writes
 from tests.cluster.scene import wait_for
-from tests.cluster.stage import INTERVAL_S, MERGE, RESUMED_WITHIN_S, TARGET_RPS, Subject
+from tests.cluster.stage import INTERVAL_S, MERGE, PATIENCE_S, TARGET_RPS, Subject
 
 pytestmark = pytest.mark.slow
 
@@ -99,9 +99,9 @@ def modes(stage):
     with stage.operator(USER, f"--namespace={NAMESPACE}", f"--lease-name={USER}"):
         subjects = {name: made(stage, name, wishes) for name, wishes in {**NEVER, **UP_ALONE, **BOTH_WAYS}.items()}
         for subject in subjects.values():
-            subject.says("ScalingActive", "True", "ValidMetricFound", RESUMED_WITHIN_S)
+            subject.says("ScalingActive", "True", "ValidMetricFound")
         load(stage, PEAK)
-        wait_for(lambda: small(subjects), lambda names: not names, 2 * RESUMED_WITHIN_S)
+        wait_for(lambda: small(subjects), lambda names: not names, PATIENCE_S)
         time.sleep(2 * INTERVAL_S)
         stage.scene.load.set([APP], 0.0)
         wait_for(lambda: removals(sizes_of(subjects["control"])), bool, RELEASED_WITHIN_S)
@@ -162,7 +162,7 @@ def told_anew(subject):
     """The status after the next decision: an edit of something else makes it worth telling."""
     answer = subject.scene.cluster.request("PATCH", subject.policy, {"spec": {"maxReplicas": 99}}, MERGE)
     generation = answer.body["metadata"]["generation"]
-    return wait_for(subject.status, lambda seen: seen.get("observedGeneration") == generation, RESUMED_WITHIN_S)
+    return wait_for(subject.status, lambda seen: seen.get("observedGeneration") == generation, PATIENCE_S)
 
 
 def condition(status, type_):
