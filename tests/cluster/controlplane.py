@@ -10,10 +10,12 @@ Source: https://github.com/kubernetes/kubernetes/tree/v1.37.2/cmd/kube-apiserver
 import json
 import os
 import subprocess
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
+from http import HTTPStatus
 from pathlib import Path
 from ssl import SSLContext
 from typing import Any
@@ -22,6 +24,9 @@ from tests.cluster.build_controlplane import path_of
 from tests.cluster.certificates import Certificates
 from tests.cluster.daemon import Daemon, free_ports, running
 from tests.cluster.loopback import TIMEOUT_S, Answer, as_administrator, ask, is_healthy
+
+NAMESPACES = "/api/v1/namespaces"
+GONE_WITHIN_S = 60.0
 
 AUDIT_POLICY = {  # of a write to a scale also what it asked for; of the rest who and when
     "apiVersion": "audit.k8s.io/v1",
@@ -66,6 +71,20 @@ class Cluster:
     def request(self, method: str, path: str, body: object = None, kind: str = "application/json") -> Answer:
         """One request to the API server."""
         return ask(self.port, self.tls, method, path, body, kind)
+
+    def make(self, path: str, body: Mapping[str, Any]) -> Answer:
+        """Create an object; one that an earlier try of the same test has left is removed first. A namespace stays."""
+        answer = self.request("POST", path, body)
+        if answer.code != HTTPStatus.CONFLICT:
+            return answer
+        own = f"{path}/{body['metadata']['name']}"
+        if path == NAMESPACES:
+            return self.request("GET", own)
+        self.request("DELETE", own)
+        give_up_s = time.monotonic() + GONE_WITHIN_S
+        while self.request("GET", own).code != HTTPStatus.NOT_FOUND and time.monotonic() < give_up_s:
+            time.sleep(0.1)
+        return self.request("POST", path, body)
 
     @cached_property
     def tls(self) -> SSLContext:

@@ -76,10 +76,10 @@ class Scene:
         """The query of an application's requests/s."""
         return _demand(f'namespace="{NAMESPACE}",app="{app}"', self.wishes.rate_window_s)
 
-    def make(self, path: str, body: object) -> None:
+    def make(self, path: str, body: Mapping[str, Any]) -> None:
         """Create an object, or RuntimeError with what is wrong."""
-        answer = self.cluster.request("POST", path, body)
-        if answer.code != 201:
+        answer = self.cluster.make(path, body)
+        if answer.code not in (200, 201):
             raise RuntimeError(f"{path}: {answer.body}")
 
     def deploy(self, name: str, replicas: int, startup_s: float = 0.0) -> None:

@@ -149,6 +149,8 @@ class Stage:
         self, namespace: str, name: str, replicas: int, *, startup_s: float = 0.0, app: str = "", **spec: Any
     ) -> Subject:
         """A Deployment with a policy, which at first has load for just its size."""
+        if any((each.namespace, each.name) == (namespace, name) for each in self.subjects):
+            name = f"{name}-{len(self.subjects)}"  # the test is run again, and counts what is written
         own = Subject(self.scene, namespace, name, app or f"web-{next(self._apps)}", replicas, {})
         if not app:
             own.needs(replicas)

@@ -60,6 +60,14 @@ def test_a_paused_server_is_stopped_within_the_bound(own):
     assert not own.api_server.is_running()
 
 
+def test_what_an_earlier_try_has_left_is_made_anew(own):
+    first, second = (own.make(DEPLOYMENTS, DEPLOYMENT) for _ in range(2))
+    assert (first.code, second.code) == (201, 201)
+    assert first.body["metadata"]["uid"] != second.body["metadata"]["uid"]
+    namespace = {"metadata": {"name": "kept"}}
+    assert [own.make("/api/v1/namespaces", namespace).code for _ in range(2)] == [201, 200]
+
+
 def test_writes_are_counted_by_user_and_with_what_they_asked_for(own):
     assert own.request("POST", DEPLOYMENTS, DEPLOYMENT).code == 201
     assert scaled(own, 7).code == 200

@@ -60,7 +60,7 @@ def watching(cluster, story, kubeconfig=None):
 
 
 def make(cluster, name):
-    answer = cluster.request("POST", place("shop"), named(name))
+    answer = cluster.make(place("shop"), named(name))
     assert answer.code == 201, answer.body
 
 

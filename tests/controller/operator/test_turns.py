@@ -2,6 +2,7 @@ import asyncio
 import logging
 
 from controller.operator.turns import TURN_S, Turns, in_turns
+from tests.virtual_time import run_virtually
 
 
 def test_events_are_taken_in_their_order_one_in_a_turn():
@@ -36,7 +37,7 @@ def test_an_event_that_fails_does_not_hold_up_the_next(caplog):
         await asyncio.sleep(0.01)
 
     with caplog.at_level(logging.CRITICAL, "asyncio"):
-        asyncio.run(run())
+        run_virtually(run())
     assert taken == ["a", "b", "c"]
 
 
