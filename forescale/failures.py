@@ -39,7 +39,7 @@ def tell(error: BaseException, arguments: Sequence[str], debug: bool) -> int:
     code, line = outcome(error, arguments)
     if code != 0:
         _drop_unwritten()
-    if line:
+    if line and line not in _told_by_threads:
         say(f"forescale: {line}")
     return code
 
@@ -71,7 +71,7 @@ def quiet_hooks() -> None:
     """Tell a failure outside of the command's own thread in one line as well; for use without `--debug`."""
     import threading
 
-    threading.excepthook = lambda arguments: say(f"forescale: {_of_thread(arguments.exc_value)}")
+    threading.excepthook = lambda arguments: _tell_of_thread(arguments.exc_value)
     sys.unraisablehook = lambda unraisable: _tell_unraisable(unraisable.exc_value)
     sys.excepthook = _excepthook
 
@@ -161,8 +161,15 @@ def _drop_unwritten() -> None:
         abandon(sys.stdout)
 
 
-def _of_thread(error: BaseException | None) -> str:
-    return outcome(error, ())[1] if error is not None else "internal error: a thread ended"
+_told_by_threads: set[str] = set()
+"""Lines that need not be told again when the command itself fails of the same: TensorBoard writes in a thread."""
+
+
+def _tell_of_thread(error: BaseException | None) -> None:
+    line = outcome(error, ())[1] if error is not None else "internal error: a thread ended"
+    if line:
+        _told_by_threads.add(line)
+        say(f"forescale: {line}")
 
 
 def _tell_unraisable(error: BaseException | None) -> None:

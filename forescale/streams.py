@@ -16,16 +16,12 @@ def prepare(debug: bool) -> None:
     hidden unless `debug` or Python's own -W and PYTHONWARNINGS ask for them.
     """
     _open_missing()
+    _buffer_stdout()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=register())
     if not debug and not sys.warnoptions:
         warnings.simplefilter("ignore")
-
-
-def flush() -> None:
-    """Write out what stdout still holds. Raises OSError where it cannot be written."""
-    sys.stdout.flush()
 
 
 def abandon(stream: TextIO) -> None:
@@ -47,3 +43,13 @@ def _open_missing() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - open until the end
+
+
+def _buffer_stdout() -> None:
+    """Give stdout lines to write at once under PYTHONUNBUFFERED, too.
+
+    Without a buffer Python drops in silence what a disk that is nearly full did not take of a write.
+    """
+    if isinstance(getattr(sys.stdout, "buffer", None), io.RawIOBase):
+        number, encoding = sys.stdout.fileno(), sys.stdout.encoding
+        sys.stdout = open(number, "w", buffering=1, encoding=encoding, closefd=False)  # noqa: SIM115 - open until the end

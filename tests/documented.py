@@ -40,7 +40,7 @@ SHORTER = {
     'make train ARGS="--out runs/default"': 'make train ARGS="--out runs/default --steps 2048 --rows 32 --no-progress"',
     "--out controller/policies": "--out policies/default",
     "--speed 60 --metrics-port 9100": "--speed 0 --hours 1 --metrics-port {port}",
-    "--resume": "--resume --steps 4096 --no-progress",
+    "--resume": "--resume --no-progress",
 }
 """What is run in place of it: the same command on less, on a free port, or into a folder of its own."""
 
