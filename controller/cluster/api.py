@@ -165,8 +165,8 @@ class KubeApi:
         """Delete; the body are DeleteOptions, with preconditions for instance."""
         return await self._call(_Request("DELETE", path, body=body))
 
-    async def list_objects(self, path: str) -> dict[str, Listed]:
-        """Return who is there by uid, page by page; begun again once if the list grows too old meanwhile."""
+    async def list_names(self, path: str) -> dict[str, Listed]:
+        """Return names and versions by uid, page by page; begun again once if the list grows too old meanwhile."""
         try:
             return await self._paged(path)
         except ApiError as error:

@@ -177,7 +177,7 @@ class Resync:
         folder = f"/apis/{kept.group}/{kept.version}"
         within = f"{folder}/namespaces/{namespace}" if namespace else folder
         try:
-            return await self._api.list_objects(f"{within}/{kept.plural}")
+            return await self._api.list_names(f"{within}/{kept.plural}")
         except ApiError as error:
             if error.code == 404 or (error.code == 403 and await self._is_unserved(folder)):
                 return {}  # the kind is gone, and all of it

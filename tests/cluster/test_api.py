@@ -90,7 +90,7 @@ def test_names_come_in_pages(space, monkeypatch):
 
     async def calls(api):
         made = [await api.post(maps, {"metadata": {"name": f"m{place}"}}) for place in range(5)]
-        return made, await api.list_objects(maps)
+        return made, await api.list_names(maps)
 
     made, listed = asked(space.kubeconfig, calls)
     metadata = [one["metadata"] for one in made]

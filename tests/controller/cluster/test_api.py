@@ -357,7 +357,7 @@ def a_page(*names, more="", namespace="shop", size=0):
 
 def test_names_are_listed_page_by_page(tmp_path):
     stub = ApiStub([a_page("a", "b", more="x/="), a_page("c", namespace=None)])
-    names = talk(stub, tmp_path, lambda api: api.list_objects("/apis/apps/v1/deployments"))
+    names = talk(stub, tmp_path, lambda api: api.list_names("/apis/apps/v1/deployments"))
     assert names == {"u-a": ("shop/a", "7"), "u-b": ("shop/b", "7"), "u-c": ("c", "7")}
     path = "/apis/apps/v1/deployments?limit=200"
     assert [asked for _, asked in stub.asked] == [path, f"{path}&continue=x%2F%3D"]
@@ -367,7 +367,7 @@ def test_names_are_listed_page_by_page(tmp_path):
 def test_a_page_of_large_objects_is_asked_for_in_smaller_ones(tmp_path):
     large = a_page("a", size=3 * 2**20)
     stub = ApiStub([large] * 7 + [a_page("a", more="x", size=3 * 2**20), a_page("b")])
-    names = talk(stub, tmp_path, lambda api: api.list_objects("/apis/apps/v1/deployments"))
+    names = talk(stub, tmp_path, lambda api: api.list_names("/apis/apps/v1/deployments"))
     assert set(names) == {"u-a", "u-b"}
     limits = [query_of(asked)["limit"] for _, asked in stub.asked]
     assert limits == ["200", "100", "50", "25", "12", "6", "3", "1", "2"]
@@ -380,19 +380,19 @@ def query_of(path):
 def test_a_list_that_grew_too_old_is_begun_again_once(tmp_path):
     gone = Said(410, a_status("Expired", "too old"))
     stub = ApiStub([a_page("a", more="x"), gone, a_page("b")])
-    assert talk(stub, tmp_path, lambda api: api.list_objects("/api/v1/pods")) == {"u-b": ("shop/b", "7")}
-    assert refused(ApiStub([gone]), tmp_path, lambda api: api.list_objects("/api/v1/pods")).code == 410
+    assert talk(stub, tmp_path, lambda api: api.list_names("/api/v1/pods")) == {"u-b": ("shop/b", "7")}
+    assert refused(ApiStub([gone]), tmp_path, lambda api: api.list_names("/api/v1/pods")).code == 410
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"items": [3], "metadata": {}}', b'{"items": [], "metadata": 1}'])
 def test_a_list_of_another_shape_is_a_bad_answer(tmp_path, body):
-    assert refused(ApiStub([Said(body=body)]), tmp_path, lambda api: api.list_objects("/x/y")).reason == "BadAnswer"
+    assert refused(ApiStub([Said(body=body)]), tmp_path, lambda api: api.list_names("/x/y")).reason == "BadAnswer"
 
 
 def test_a_list_without_end_is_given_up(tmp_path, monkeypatch):
     monkeypatch.setattr(api_module, "MOST_PAGES", 3)
     stub = ApiStub([a_page("a", more="x")])
-    assert refused(stub, tmp_path, lambda api: api.list_objects("/x/y")).reason == "TooLong"
+    assert refused(stub, tmp_path, lambda api: api.list_names("/x/y")).reason == "TooLong"
     assert len(stub.asked) == 3
 
 

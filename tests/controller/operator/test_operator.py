@@ -77,13 +77,13 @@ def test_a_policy_whose_edit_no_event_told_of_is_repaired_by_a_listing(monkeypat
     edited = a_body(generation=2, maxReplicas=5)
     edited["metadata"]["resourceVersion"] = "9"
 
-    async def list_objects(self, path):
+    async def list_names(self, path):
         return {"u1": Listed("shop/web", "9")} if path.endswith("/scalingpolicies") else {}
 
     async def get(self, path, query=None, namespace=""):
         return {"apiVersion": edited["apiVersion"], "kind": "ScalingPolicyList", "items": [edited]}
 
-    monkeypatch.setattr(KubeApi, "list_objects", list_objects)
+    monkeypatch.setattr(KubeApi, "list_names", list_names)
     monkeypatch.setattr(KubeApi, "get", get)
 
     async def run():

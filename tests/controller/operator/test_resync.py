@@ -21,7 +21,7 @@ class Listings:
             raise ApiError("GET", path, self.served, "NotFound", "no")
         return {}
 
-    async def list_objects(self, path):
+    async def list_names(self, path):
         self.asked.set()
         answer = self.answers[path.split("/")[-2]]
         if isinstance(answer, int):
@@ -74,7 +74,7 @@ def looks_after(monkeypatch, listings, known, untold_s=0.0, are_all=False):
     begun, asked = [], iter(listings)
 
     class Api:
-        async def list_objects(self, path):
+        async def list_names(self, path):
             return dict.fromkeys(next(asked), Listed("one/x", "1"))
 
     async def run():
@@ -119,7 +119,7 @@ def test_each_kind_has_its_own_time_to_be_told_of(monkeypatch):
         return Kept("g", "v1", plural, lambda: known, lambda *_: None, on_untold=lambda: begun.append(plural))
 
     class Api:
-        async def list_objects(self, path):
+        async def list_names(self, path):
             return {"a": Listed("one/x", "1")} if len(begun) < 2 else {}
 
     async def run():
@@ -151,7 +151,7 @@ class Cluster:
         self.told = Told(lambda event, body: self.heard.append((event, body["metadata"]["resourceVersion"])))
         self.while_settling = lambda: None
 
-    async def list_objects(self, path):
+    async def list_names(self, path):
         self.listings += 1
         asyncio.get_running_loop().call_soon(self.while_settling)
         return {
