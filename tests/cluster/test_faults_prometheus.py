@@ -13,6 +13,7 @@ from statistics import quantiles
 
 import pytest
 
+from controller.prometheus.standing import LONGEST_PAUSE_S
 from tests.cluster.audit import removals
 from tests.cluster.daemon import Daemon
 from tests.cluster.hostile import BODIES, FORWARD, STATUSES, hostile_prometheus
@@ -84,8 +85,8 @@ def nonsense(stage):
             proxy.manners = {manner: manner for manner in MANNERS}
             take_notes(told, operator, known, subjects)
             proxy.manners = {}
-            for subject in subjects.values():
-                subject.says("ScalingActive", "True", "ValidMetricFound")
+            for subject in subjects.values():  # a query that kept failing beside others that did not pauses
+                subject.says("ScalingActive", "True", "ValidMetricFound", LONGEST_PAUSE_S + PATIENCE_S)
             known.needs(2 * SIZE)
             for subject in subjects.values():
                 subject.grows_to(2 * SIZE, most=4 * SIZE)
