@@ -148,7 +148,8 @@ def test_a_row_decides_as_decide_does_through_gaps_and_crashes(rule: Rule, polic
 
 
 def what_is_seen(cluster: np.void) -> Observation:
-    reading = Unknown(Reason.METRIC_EMPTY, "") if cluster["metric_missing"] else Value(float(cluster["metric_rps"]))
+    known = Value(float(cluster["metric_rps"]), covered=True)
+    reading = Unknown(Reason.METRIC_EMPTY, "") if cluster["metric_missing"] else known
     return Observation(
         demand=reading,
         current_replicas=int(cluster["desired"]),
