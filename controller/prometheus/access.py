@@ -9,10 +9,12 @@ import ssl
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
+from yarl import URL
+
+from controller.plaintext import is_exposed
 from scaling.errors import InputError
 from scaling.limits import Limit, check_limits, shown
 
@@ -187,8 +189,7 @@ def _check_transport(settings: PrometheusSettings) -> None:
     if settings.is_tls or settings.allow_plain_http_credentials:
         return
     sent = _credentials(settings)
-    host = urlsplit(settings.url).hostname or ""
-    if sent and not _is_loopback(host):
+    if sent and is_exposed(URL(settings.url)):
         raise InputError(
             f"Prometheus credentials ({sent}): {shown(settings.base_url)} is not https, so others could read them on "
             "their way; use https, or allow it with --allow-plain-http-credentials"
@@ -206,13 +207,6 @@ def _credentials(settings: PrometheusSettings) -> str:
             if SECRET_NAME.search(name):
                 return f"{kind} {name}"
     return ""
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 def _check_headers(settings: PrometheusSettings) -> None:
