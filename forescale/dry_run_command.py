@@ -9,7 +9,6 @@ from forescale.common import Common
 from forescale.files import FILES, RECURSIVE
 from forescale.output import JSON_ALIAS, OUTPUT, OutputFormat, chosen
 
-LOOPBACK = "127.0.0.1"
 DEFAULT_REPORT = Path("forescale-report")
 MEAN_HELP = (
     "Scale the load to this mean, in the unit of the policy's query. "
@@ -62,7 +61,7 @@ def dry_run(
     ] = None,
     metrics_host: Annotated[
         str, typer.Option(metavar="ADDRESS", help="Address that --metrics-port listens on; 0.0.0.0 is all.")
-    ] = LOOPBACK,
+    ] = "127.0.0.1",
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> None:
     """Run ScalingPolicies against a simulated cluster and show what an HPA would have done with the same load.

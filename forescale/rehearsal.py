@@ -18,7 +18,6 @@ from controller.crd.resource import PolicyResource, load_files, load_policies
 from controller.dryrun.rehearsal import Load, Watcher, run_policy
 from controller.frame import Frame
 from controller.policy_choice import policy_in, policy_named
-from forescale.dry_run_command import LOOPBACK
 from forescale.exporter import Exporter
 from forescale.files import make_folder
 from forescale.live import LiveTable, summary_table
@@ -49,7 +48,7 @@ class Rehearsal:
     quiet: bool = False  # show nothing while it runs
     recursive: bool = False  # read folders below those of `files`
     metrics_port: int | None = None  # None: no metrics
-    metrics_host: str = LOOPBACK
+    metrics_host: str = "127.0.0.1"
     command: str = ""  # for the report and the document
 
 
