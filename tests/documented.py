@@ -118,9 +118,10 @@ def a_working_copy(folder: Path) -> dict[str, str]:
     (folder / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
     for stamp in (".installed-runtime", ".installed-dev"):
         (folder / ".venv" / stamp).touch()
+    (folder / "policy.yaml").symlink_to(ROOT / "deploy" / "examples" / "web.yaml")
     rows = "".join(f"{60 * minute},{120 + minute % 90}\n" for minute in range(240))
     (folder / "traces").mkdir()
-    for path in (folder / "my-load.csv", folder / "traces" / "steps.csv"):
+    for path in (folder / "my-load.csv", folder / "load.csv", folder / "traces" / "steps.csv"):
         path.write_text(f"t_seconds,value\n{rows}")
     search = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     own = {"PATH": search, "PYTHONPATH": str(ROOT), "FORESCALE_TRACES": str(folder / "traces")}
