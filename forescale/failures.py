@@ -49,13 +49,14 @@ def outcome(error: BaseException, arguments: Sequence[str]) -> tuple[int, str]:
     causes = list(_chain(error))
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else OWN_FAULT if error.code else 0, ""
-    if any(isinstance(cause, KeyboardInterrupt) or type(cause).__name__ == "Abort" for cause in causes):
+    if _is_interrupt(causes):
         return INTERRUPTED, ""
     if isinstance(error, BrokenPipeError):
         return READER_GONE, ""
     problem = next((said for cause in causes if (said := _bad_input(cause, arguments))), None)
     if problem is None:
-        return OWN_FAULT, f"internal error: {_one_line(f'{type(error).__name__}: {error}')}; {_how_to_report()}"
+        fault = next((cause for cause in causes if type(cause).__name__ != "Abort"), error)
+        return OWN_FAULT, f"internal error: {_one_line(f'{type(fault).__name__}: {fault}')}; {_how_to_report()}"
     return BAD_INPUT, f"error: {_one_line(problem)}"
 
 
@@ -74,6 +75,13 @@ def quiet_hooks() -> None:
     threading.excepthook = lambda arguments: _tell_of_thread(arguments.exc_value)
     sys.unraisablehook = lambda unraisable: _tell_unraisable(unraisable.exc_value)
     sys.excepthook = _excepthook
+
+
+def _is_interrupt(causes: Sequence[BaseException]) -> bool:
+    """Whether it was Ctrl-C. Typer also makes an `Abort` of an EOFError, such as that of a damaged file."""
+    if any(isinstance(cause, KeyboardInterrupt) for cause in causes):
+        return True
+    return type(causes[0]).__name__ == "Abort" and not any(isinstance(cause, EOFError) for cause in causes)
 
 
 def _bad_input(cause: BaseException, arguments: Sequence[str]) -> str | None:

@@ -125,4 +125,5 @@ def a_working_copy(folder: Path) -> dict[str, str]:
         path.write_text(f"t_seconds,value\n{rows}")
     search = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     own = {"PATH": search, "PYTHONPATH": str(ROOT), "FORESCALE_TRACES": str(folder / "traces")}
-    return {**{name: value for name, value in os.environ.items() if name != "MAKEFLAGS"}, **own}
+    of_make = ("MAKEFLAGS", "MAKELEVEL")  # a make within a make says which folder it enters
+    return {**{name: value for name, value in os.environ.items() if name not in of_make}, **own}

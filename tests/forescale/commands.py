@@ -35,8 +35,12 @@ def forescale_without(modules: Sequence[str], *arguments: str, **options: Any) -
 def run_python(
     arguments: Sequence[str], env: dict[str, str] | None = None, without_env: Sequence[str] = (), **options: Any
 ) -> subprocess.CompletedProcess[str]:
-    """Run Python with this tree's packages and more variables in its environment, or fewer."""
-    given = {**os.environ, "PYTHONPATH": str(ROOT), **(env or {})}
+    """Run Python with this tree's packages and more variables in its environment, or fewer.
+
+    A process whose files are limited writes no bytecode: Python 3.11 keeps what was cut short, for all that come later.
+    """
+    limited = {"PYTHONDONTWRITEBYTECODE": "1"} if "preexec_fn" in options else {}
+    given = {**os.environ, "PYTHONPATH": str(ROOT), **limited, **(env or {})}
     kept = {name: value for name, value in given.items() if name not in without_env}
     if "stdout" not in options and "stderr" not in options:
         options["capture_output"] = True

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import typer
 
 from forescale.failures import BAD_INPUT, INTERRUPTED, OWN_FAULT, READER_GONE, outcome
 from scaling.errors import InputError
@@ -253,3 +254,14 @@ def interrupted(code: str, folder: Path, delay_s: float) -> tuple[int, str]:
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=120)
     return process.returncode, err
+
+
+@pytest.mark.parametrize(
+    ("cause", "code", "words"),
+    [(KeyboardInterrupt(), INTERRUPTED, ""), (EOFError("cut short"), OWN_FAULT, "internal error: EOFError: cut short")],
+)
+def test_a_damaged_file_is_no_interrupt_though_typer_aborts_for_both(cause, code, words):
+    abort = typer.Abort()
+    abort.__cause__ = cause
+    said_code, line = outcome(abort, ())
+    assert (said_code, line.partition(";")[0]) == (code, words)
