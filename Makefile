@@ -64,7 +64,7 @@ bench-operator: $(DEV)  ## The operator beside the HPA controller on a real cont
 
 constraints: $(BIN)/uv  ## Resolve the versions in constraints/ again; ARGS="--upgrade" takes newer ones
 	printf 'uv\n' | $(PIN) - --output-file constraints/uv.txt $(ARGS)
-	$(PIN) pyproject.toml --group install --extra report --extra training --extra api --extra dev \
+	$(PIN) pyproject.toml --group install --extra report --extra training --extra tuning --extra ray --extra api --extra docs --extra dev \
 		--output-file constraints/dev.txt $(ARGS)
 	$(PIN) pyproject.toml --group install --extra report --constraint constraints/dev.txt \
 		--output-file constraints/runtime.txt $(ARGS)
