@@ -16,7 +16,7 @@ PIN := $(BIN)/uv pip compile --quiet --universal --fork-strategy fewest --python
 	--no-emit-index-url --no-annotate --custom-compile-command "make constraints"
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint controlplane cluster-test cluster-demo train evaluate bench bench-operator constraints clean
+.PHONY: help demo test check lint controlplane cluster-test cluster-demo train evaluate docs bench bench-operator constraints clean
 .DELETE_ON_ERROR:
 
 help:  ## Show this list
@@ -55,6 +55,9 @@ train: $(DEV)  ## Train a policy; TensorBoard reads its log
 evaluate: $(DEV)  ## Every rival and the default policy over the traces in FORESCALE_TRACES
 	@$(BIN)/forescale evaluate --traces $(FORESCALE_TRACES) $(ARGS)
 
+docs: $(DEV)  ## The documentation site, into docs/_build/html; a broken link fails
+	$(BIN)/sphinx-build --quiet --fail-on-warning --nitpicky docs docs/_build/html $(ARGS)
+
 bench: $(DEV)  ## Environment steps, PPO steps and decisions a second
 	$(BIN)/python -m benchmarks.speed $(ARGS)
 
@@ -70,7 +73,7 @@ constraints: $(BIN)/uv  ## Resolve the versions in constraints/ again; ARGS="--u
 		--output-file constraints/runtime.txt $(ARGS)
 
 clean:  ## Remove .venv, caches and build leftovers
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) build dist docs/_build docs/_generated *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find scaling sim training controller forescale benchmarks tests -name __pycache__ -prune -exec rm -rf {} +
 
 # One .venv, two stamps. The dev pins contain the runtime pins, so installing dev settles both.

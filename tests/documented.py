@@ -10,7 +10,10 @@ from itertools import dropwhile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted(path.relative_to(ROOT).as_posix() for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")))
+PAGES = sorted(
+    path.relative_to(ROOT).as_posix()
+    for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docs/runbooks/*.md"))
+)
 
 SHELLS = re.compile(r"^```(?:sh|bash|shell|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`((?:\.venv/bin/)?forescale [a-z][^`\n]*|make [a-z][^`\n]*)`")
@@ -27,6 +30,7 @@ NOT_RUN = {
     r"\.venv/bin/(ruff|mypy|lint-imports|pytest) ?": "is what runs this test, or beside it",
     r"make (test|check|lint)\b": "is what runs this test, or beside it",
     r"make (controlplane|cluster-test|cluster-demo|bench|bench-operator)\b": "builds or needs a control plane",
+    r"make docs\b": "has a test of its own",
     r"make (constraints|clean)\b": "changes the installation",
     r"(\.venv/bin/python|python3?) -m (tests|benchmarks)\.": "builds or needs a control plane, or takes hours",
     r"(\.venv/bin/)?(pip|uv|python3?) (-m (pip|venv) |install |sync )": "needs the network",
