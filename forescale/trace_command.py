@@ -31,17 +31,25 @@ def trace(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE.csv", help="Where to write the t_seconds,value rows.")
     ] = Path("load.csv"),
+    query_language: Annotated[
+        str, typer.Option(metavar="promql|metricsql", help="What the query is checked as; metricsql skips the grammar.")
+    ] = "promql",
+    enforce_namespace_label: Annotated[
+        str | None, typer.Option(metavar="LABEL", help="The operator's own --enforce-namespace-label.")
+    ] = None,
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> None:
     """Pull the load that a policy's own query has seen into a CSV for `forescale dry-run --trace`.
 
     Gaps of up to 5 min are filled linearly; of a series with longer ones the longest stretch is written.
     """
+    from controller.operator.query_rules import QueryRules, language
     from forescale.trace import grid_until, policy_of, summary, without_gaps, write_csv
 
     if not file:
         raise InputError("--file: give the file of a ScalingPolicy, or - for stdin")
-    policy, grid = policy_of(file, name), grid_until(time.time(), days, step_seconds)
+    rules = QueryRules(language(query_language), enforce_namespace_label)
+    policy, grid = rules.applied(policy_of(file, name)), grid_until(time.time(), days, step_seconds)
     if not output.parent.is_dir():
         raise InputError(f"--output: {output.parent} is not a folder")
     stretch = without_gaps(asyncio.run(_pull(prometheus, policy, grid, common)), grid, policy.spec)

@@ -240,6 +240,13 @@ def test_of_several_policies_one_is_chosen_by_its_name(policy, capsys):
     assert source.forms[-1]["query"] == 'sum(rate(x{app="api"}[1m]))'
 
 
+def test_the_query_carries_the_namespace_label_that_the_operator_enforces(policy):
+    source = Source(daily)
+    code, _ = pulled(source, policy, "--enforce-namespace-label", "namespace")
+    assert code == 0
+    assert 'namespace="shop"' in source.forms[0]["query"]
+
+
 def test_the_url_comes_from_the_environment_as_the_operators_does(policy, monkeypatch):
     with Source(daily).served() as url:
         monkeypatch.setenv("FORESCALE_PROMETHEUS_URL", url)
