@@ -12,6 +12,7 @@ from forescale.evaluate import evaluate
 from forescale.failures import BAD_INPUT
 from forescale.failures import version as installed_version
 from forescale.operator import operator
+from forescale.serve_command import serve
 from forescale.trace_command import trace
 from forescale.train import export, train
 
@@ -20,6 +21,7 @@ add(app, "dry-run", dry_run, "Run policies against a simulated cluster, beside a
 add(app, "check", check, "Check policies without a cluster.")
 add(app, "crd", crd, "Print the CustomResourceDefinition.")
 add(app, "operator", operator, "Serve the policies of a cluster until stopped.", environment="FORESCALE")
+add(app, "serve", serve, "Serve recommendations over HTTP, and a page.", environment="FORESCALE_API")
 add(app, "trace", trace, "Pull a policy's own load out of Prometheus into a trace.")
 add(app, "train", train, "Train a policy in the simulated fleet.")
 add(app, "export", export, "Write a trained policy as the controller reads it.")

@@ -5,9 +5,10 @@ from importlib.util import find_spec
 from scaling.errors import InputError
 
 REPORT = ("jinja2", "matplotlib")
+API = ("fastapi", "uvicorn")
 TRAINING = ("gymnasium", "stable_baselines3", "tensorboard", "torch", "tqdm")
 
-EXTRA_OF = dict.fromkeys(REPORT, "report") | dict.fromkeys((*TRAINING, "numba"), "training")
+EXTRA_OF = dict.fromkeys(REPORT, "report") | dict.fromkeys(API, "api") | dict.fromkeys((*TRAINING, "numba"), "training")
 """Extra in `pyproject.toml` that installs a module, by the module's name."""
 
 

@@ -26,6 +26,7 @@ NOT_RUN = {
     r"(\.venv/bin/)?forescale operator ": "needs a cluster",
     r"(\.venv/bin/)?forescale trace ": "needs a Prometheus",
     r"(\.venv/bin/)?forescale --install-completion": "changes the user's shell",
+    r"(\.venv/bin/)?forescale serve ": "serves until stopped",
     r"\.venv/bin/tensorboard ": "serves until stopped",
     r"\.venv/bin/(ruff|mypy|lint-imports|pytest) ?": "is what runs this test, or beside it",
     r"make (test|check|lint)\b": "is what runs this test, or beside it",
