@@ -14,6 +14,7 @@ DEV := $(VENV)/.installed-dev
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python
 PIN := $(BIN)/uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --custom-compile-command "make constraints"
+PIN_AS_DEV := $(PIN) --constraint constraints/dev.txt
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check lint controlplane cluster-test cluster-demo train evaluate docs bench bench-operator constraints clean
@@ -69,8 +70,11 @@ constraints: $(BIN)/uv  ## Resolve the versions in constraints/ again; ARGS="--u
 	printf 'uv\n' | $(PIN) - --output-file constraints/uv.txt $(ARGS)
 	$(PIN) pyproject.toml --group install --extra report --extra training --extra tuning --extra ray --extra api --extra docs --extra dev \
 		--output-file constraints/dev.txt $(ARGS)
-	$(PIN) pyproject.toml --group install --extra report --constraint constraints/dev.txt \
-		--output-file constraints/runtime.txt $(ARGS)
+	$(PIN_AS_DEV) pyproject.toml --group install --extra report --output-file constraints/runtime.txt $(ARGS)
+	$(PIN_AS_DEV) --group install --output-file constraints/build.txt $(ARGS)
+	$(PIN_AS_DEV) pyproject.toml --output-file constraints/operator.txt $(ARGS)
+	$(PIN_AS_DEV) pyproject.toml --extra api --output-file constraints/api.txt $(ARGS)
+	$(PIN_AS_DEV) pyproject.toml --extra tuning --extra ray --output-file constraints/training.txt $(ARGS)
 
 clean:  ## Remove .venv, caches and build leftovers
 	rm -rf $(VENV) build dist docs/_build docs/_generated *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
