@@ -1,0 +1,97 @@
+"""The images, really built and run, without Docker: buildah on a base of Debian's packages, podman with runc.
+
+The base is kept in a cache outside the tree. The settings of this machine's package index reach the build as volumes.
+"""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.build_controlplane import cache_folder
+from tests.required import require_command
+
+ROOT = Path(__file__).parents[2]
+BASE, TAG = "localhost/forescale-test-base", "localhost/forescale-test:{target}"
+PACKAGES = "python3,python3-venv,ca-certificates"
+PROGRAMS = ("buildah", "podman", "runc", "mmdebstrap")
+SETTINGS = ("/etc/pip.conf", "/etc/ssl/certs")
+MOST_MEBIBYTES = 200
+TIMEOUT_S = 900
+
+
+def did(*command):
+    """What a command printed; it must succeed."""
+    environment = {**os.environ, "STORAGE_DRIVER": "vfs"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def base():
+    """An image of Debian with Python, as small as it gets."""
+    for program in PROGRAMS:
+        require_command(program)
+    archive = cache_folder() / f"base-{PACKAGES.replace(',', '-')}.tar"
+    if not archive.exists():
+        draft = archive.with_suffix(".new.tar")
+        did("mmdebstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", str(draft))
+        draft.rename(archive)
+    container = did("buildah", "from", "scratch").strip()
+    did("buildah", "add", "--quiet", container, str(archive), "/")
+    did("buildah", "commit", "--quiet", container, BASE)
+    did("buildah", "rm", container)
+    yield BASE
+    did("buildah", "rmi", "--force", BASE)
+
+
+@pytest.fixture(scope="module", params=["operator", "api"])
+def image(request, base):
+    tag = TAG.format(target=request.param)
+    volumes = [f"--volume={path}:{path}:ro" for path in SETTINGS if Path(path).exists()]
+    building = ["buildah", "bud", "--isolation=chroot", "--network=host", *volumes, f"--build-arg=BASE={base}"]
+    did(*building, f"--target={request.param}", f"--tag={tag}", str(ROOT))
+    yield tag
+    did("buildah", "rmi", "--force", tag)
+
+
+def ran(image, *command, entrypoint=None):
+    """What a container printed that has no rights and cannot write."""
+    limits = ["--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024", "--network=host", "--read-only"]
+    rights = ["--cap-drop=all", "--security-opt=no-new-privileges"]
+    chosen = [] if entrypoint is None else [f"--entrypoint={entrypoint}"]
+    return did("podman", "--runtime=runc", "run", "--rm", *limits, *rights, *chosen, image, *command)
+
+
+@pytest.mark.slow
+def test_it_runs_as_nobody_on_a_root_that_is_read_only(image):
+    assert ran(image, "--version").startswith("forescale ")
+    document = ran(image, "dry-run", "--hours", "0.5", "--no-report", "-q", "-o", "json")
+    assert '"policies"' in document
+    seen = ran(image, "-c", "id -u; (touch /x 2>&1 || true); command -v pip gcc || echo neither", entrypoint="sh")
+    assert seen.splitlines()[0] == "65532"
+    assert "Read-only file system" in seen
+    assert seen.splitlines()[-1] == "neither"
+
+
+@pytest.mark.slow
+def test_it_is_small_and_has_nothing_that_trains_or_draws(image):
+    size, *names = ran(
+        image, "-c", "du -sm /opt/forescale; ls /opt/forescale/lib/*/site-packages", entrypoint="sh"
+    ).split("\n")
+    assert int(size.split()[0]) < MOST_MEBIBYTES
+    assert {"torch", "matplotlib", "gymnasium", "kubernetes", "pip", "setuptools"}.isdisjoint(names)
+
+
+@pytest.mark.slow
+def test_the_api_answers_where_it_is_in_the_image(image):
+    if not image.endswith("api"):
+        pytest.skip("the operator's image has no API")
+    program = (
+        "from controller.api.models import PredictRequest; from controller.api.deciding import predicted; "
+        "print(predicted(PredictRequest(normalized_servers=0.5, current_load=0.95)).action_name)"
+    )
+    assert ran(image, "-c", program, entrypoint="python").strip() == "ADD_SERVER"
+    assert "--max-connections" in ran(image, "serve", "--help")
