@@ -22,6 +22,7 @@ NOT_RUN = {
     r"kubectl ": "needs a cluster",
     r".*\| kubectl ": "needs a cluster",
     r"helm ": "needs a cluster",
+    r"docker ": "needs Docker",
     r"curl ": "asks what another command serves meanwhile",
     r"(\.venv/bin/)?forescale operator ": "needs a cluster",
     r"(\.venv/bin/)?forescale trace ": "needs a Prometheus",

@@ -6,7 +6,7 @@ Source: https://github.com/kubernetes/kubernetes/blob/v1.37.2/staging/src/k8s.io
 
 import asyncio
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from controller.cluster.api_answer import ApiError
@@ -26,6 +26,8 @@ class Right:
     group: str
     resource: str
     purpose: str
+    name: str = ""
+    """The one object that it is needed on. Default: any."""
 
     def __str__(self) -> str:
         return f"{self.verb} {self.resource}{f'.{self.group}' * bool(self.group)} ({self.purpose})"
@@ -36,7 +38,7 @@ def _rights(verbs: str, group: str, resources: str, purpose: str) -> tuple[Right
 
 
 READING = (
-    *_rights("get list watch", "forescale.dev", "scalingpolicies", "what to serve"),
+    *_rights("list watch", "forescale.dev", "scalingpolicies", "what to serve"),
     *_rights("patch", "forescale.dev", "scalingpolicies/status", "status"),
     *_rights("list watch", "apps", "deployments statefulsets", "sizes and readiness"),
     *_rights("get", "apps", "replicasets", "whose they are"),
@@ -47,12 +49,15 @@ READING = (
 )
 WRITING = _rights("get patch", "apps", "deployments/scale statefulsets/scale", "scaling")
 """Not for a dry-run."""
-LEADING = _rights("get create update", "coordination.k8s.io", "leases", "one of several acts")
-"""In the namespace of the Lease."""
-EVERYWHERE = (
-    *_rights("list watch", "", "namespaces", "namespaces that come later"),
-    *_rights("list watch", "apiextensions.k8s.io", "customresourcedefinitions", "kinds that come later"),
-)
+
+
+def leading(lease: str) -> tuple[Right, ...]:
+    """Return the rights that the Lease of this name needs, in its namespace."""
+    rights = _rights("create get update", "coordination.k8s.io", "leases", "one of several acts")
+    return tuple(right if right.verb == "create" else replace(right, name=lease) for right in rights)
+
+
+EVERYWHERE = (*_rights("list watch", "apiextensions.k8s.io", "customresourcedefinitions", "kinds that come later"),)
 """Where not just some namespaces are served."""
 
 
@@ -73,7 +78,7 @@ async def missing(api: Asks, rights: Collection[Right], namespaces: Collection[s
 async def _is_allowed(api: Asks, right: Right, namespace: str) -> bool:
     resource, _, subresource = right.resource.partition("/")
     attributes = {"verb": right.verb, "group": right.group, "resource": resource, "subresource": subresource}
-    body = {"spec": {"resourceAttributes": {**attributes, "namespace": namespace}}}
+    body = {"spec": {"resourceAttributes": {**attributes, "namespace": namespace, "name": right.name}}}
     try:
         answer = await api.post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body)
     except ApiError:

@@ -1,6 +1,6 @@
 """The CustomResourceDefinition of a ScalingPolicy, generated from the tables that read one.
 
-    python -m controller.crd.schema > deploy/helm/forescale/crds/scalingpolicies.yaml
+    python -m controller.crd.schema > deploy/helm/forescale/files/scalingpolicies.yaml
 
 Owns the translation of readers into a structural schema, and the printer columns; rules in CEL are in `rules.py`.
 What the API server accepts is still read by `resource.py`, which checks all of it again.

@@ -14,7 +14,7 @@ from controller.cluster.api_access import ApiSettings
 from controller.cluster.kinds import Kinds
 from controller.cluster.lease import Lease, LeaseSettings
 from controller.cluster.reporter import Reporter
-from controller.cluster.rights import EVERYWHERE, LEADING, READING, WRITING, missing
+from controller.cluster.rights import EVERYWHERE, READING, WRITING, leading, missing
 from controller.cluster.rivals import HPA, SCALED_OBJECT, Rivals
 from controller.cluster.startup import Startups
 from controller.cluster.watched import WatchedWorkloads
@@ -196,7 +196,8 @@ class Operator:
         served = self.settings.namespaces
         rights = [*READING, *(() if self.rehearsal else WRITING), *(() if served else EVERYWHERE)]
         lacking = await missing(self.api, rights, served)
-        for right in lacking + await missing(self.api, LEADING, [self.settings.lease_namespace]):
+        lacking += await missing(self.api, leading(self.lease.settings.name), [self.lease.settings.namespace])
+        for right in lacking:
             log.warning("not allowed: %s", right)
         await stop.wait()
 

@@ -71,6 +71,7 @@ PROGRAMS = (  # in the order of building: what most tests need comes first
     Program("kwok", "kwok", "sigs.k8s.io/kwok", "/cmd/kwok"),
     _of_prometheus("prometheus"),
     _of_prometheus("promtool"),
+    Program("helm", "helm", "helm.sh/helm/v4", "/cmd/helm"),
 )
 
 

@@ -21,7 +21,7 @@ from tests.cluster.loopback import is_healthy
 from tests.cluster.metrics_adapter import metrics_adapter
 from tests.cluster.prometheus import SCRAPE_INTERVAL_S, Prometheus, prometheus
 
-CRDS = Path(__file__).parents[2] / "deploy/helm/forescale/crds"
+CRDS = Path(__file__).parents[2] / "deploy/helm/forescale/files/scalingpolicies.yaml"
 NEEDED = ("etcd", "kube-apiserver", "kubectl", "kube-controller-manager", "kube-scheduler", "kwok", "prometheus")
 """Programs that a scene starts."""
 

@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 from controller.cluster.api import ApiSettings, KubeApi
-from controller.cluster.rights import EVERYWHERE, LEADING, READING, WRITING, missing
+from controller.cluster.rights import EVERYWHERE, READING, WRITING, leading, missing
 
 
 def missing_for(cluster, subject, namespaces):
@@ -12,7 +12,7 @@ def missing_for(cluster, subject, namespaces):
 
     async def ask():
         async with KubeApi(ApiSettings(kubeconfig=Path(kubeconfig))) as api:
-            return await missing(api, (*READING, *WRITING, *LEADING, *EVERYWHERE), namespaces)
+            return await missing(api, (*READING, *WRITING, *leading("forescale"), *EVERYWHERE), namespaces)
 
     return asyncio.run(ask())
 

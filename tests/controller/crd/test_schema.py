@@ -34,7 +34,7 @@ from tests.controller.crd.test_resource import (
 )
 
 REPOSITORY = Path(__file__).parents[3]
-DEFINITION = REPOSITORY / "deploy" / "helm" / "forescale" / "crds" / "scalingpolicies.yaml"
+DEFINITION = REPOSITORY / "deploy" / "helm" / "forescale" / "files" / "scalingpolicies.yaml"
 PAGE = REPOSITORY / "docs" / "scalingpolicy.md"
 
 SCHEMA = root()
