@@ -21,6 +21,12 @@ pytestmark = pytest.mark.slow
 PACKAGES = ("scaling", "sim", "training", "controller", "forescale")
 FILES = {
     *(f"{package}/py.typed" for package in PACKAGES),
+    "controller/api/static/docs.html",
+    "controller/api/static/docs.js",
+    "controller/api/static/icon.svg",
+    "controller/api/static/index.html",
+    "controller/api/static/page.js",
+    "controller/api/static/style.css",
     "controller/policies/default.json",
     "controller/policies/default.safetensors",
     "forescale/examples/web.yaml",
