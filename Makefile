@@ -17,7 +17,7 @@ PIN := $(BIN)/uv pip compile --quiet --universal --fork-strategy fewest --python
 PIN_AS_DEV := $(PIN) --constraint constraints/dev.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint controlplane cluster-test cluster-demo train evaluate docs bench bench-operator constraints clean
+.PHONY: help demo test check lint controlplane cluster-test cluster-demo train evaluate docs dashboard bench bench-operator constraints clean
 .DELETE_ON_ERROR:
 
 help:  ## Show this list
@@ -58,6 +58,9 @@ evaluate: $(DEV)  ## Every rival and the default policy over the traces in FORES
 
 docs: $(DEV)  ## The documentation site, into docs/_build/html; a broken link fails
 	$(BIN)/sphinx-build --quiet --fail-on-warning --nitpicky docs docs/_build/html $(ARGS)
+
+dashboard: $(DEV)  ## Write the Grafana dashboards again from deploy/grafana/dashboards.py
+	$(BIN)/python -m deploy.grafana.dashboards
 
 bench: $(DEV)  ## Environment steps, PPO steps and decisions a second
 	$(BIN)/python -m benchmarks.speed $(ARGS)

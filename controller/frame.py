@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from scaling.decision import Decision
+from scaling.envelope import Envelope
 
 NOT_YET = "none yet"
 """Name of the policy of what is shown before the first decision."""
@@ -23,6 +24,7 @@ class Frame:
     replica_hours: float  # paid for up to and with this step
     hpa_replica_hours: float
     clairvoyant_replica_hours: float
+    envelope: Envelope | None = None  # what the guards left of any answer; None before the first decision
 
     @property
     def has_decided(self) -> bool:

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+from controller.crd.resource import PolicyResource
 from controller.policy_store import load_builtin, load_policy_folder
+from scaling.errors import InputError
 from scaling.policy import RULES, NetworkPolicy, Policy, feature_schema
 
 TRAINED = "default"
@@ -14,6 +16,16 @@ def policy_named(name: str) -> Policy:
     if name in RULES:
         return RULES[name]
     return NetworkPolicy(load_builtin(TRAINED if name == "auto" else name, feature_schema()))
+
+
+def policy_of(resource: PolicyResource) -> Policy:
+    """Return the policy that a resource names. Raises InputError for one in a ConfigMap: no cluster is asked here."""
+    if resource.config_map is not None:
+        raise InputError(
+            f"spec.policyRef.configMap: {resource.config_map.name} is in a cluster, which is not asked here; "
+            "--policy DIR names a folder with the exported policy"
+        )
+    return policy_named(resource.spec.policy_name)
 
 
 def policy_in(folder: Path) -> Policy:

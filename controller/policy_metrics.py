@@ -16,7 +16,8 @@ from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
 from controller.ports import WouldBe
-from scaling.decision import Decision, Reason
+from scaling.decision import Band, Decision, Reason
+from scaling.envelope import Envelope
 from scaling.features import N_FEATURES
 
 OVERRIDES = (
@@ -49,7 +50,14 @@ class PolicyRecord(NamedTuple):
     decided_s: float | None
     fallback: bool
     conflict: bool
+    band: Band | None
+    envelope: Envelope | None
+    bad_ratio: float | None
+    newest_s: float | None
+    """When the newest sample behind the load was taken."""
+    reasons: tuple[Reason, ...]
     unfamiliar: float
+    rejected: bool
     policy_ref: str
     sha256: str
     mode: str
@@ -104,12 +112,38 @@ GAUGES: tuple[tuple[str, str, Read], ...] = (
     ("reference_replicas", "Replicas that the reference HPA would run.", lambda record: record.reference),
     ("demand", "Load on the target, in the unit of the policy's query.", lambda record: record.demand),
     ("target_per_replica", "Load that one replica is meant to take, in the same unit.", lambda record: record.target),
+    (
+        "band_low_replicas",
+        "Replicas up to which the policy adds.",
+        lambda record: None if record.band is None else record.band.lo,
+    ),
+    (
+        "band_high_replicas",
+        "Replicas down to which the policy removes.",
+        lambda record: None if record.band is None else record.band.hi,
+    ),
+    (
+        "floor_replicas",
+        "Fewest replicas that the guards allow.",
+        lambda record: None if record.envelope is None else record.envelope.floor,
+    ),
+    (
+        "ceiling_replicas",
+        "Most replicas that the guards allow.",
+        lambda record: None if record.envelope is None else record.envelope.ceiling,
+    ),
+    ("bad_ratio", "Measured share of bad requests.", lambda record: record.bad_ratio),
     ("fallback", "Whether the declared fallback acts, for want of a reading.", lambda record: record.fallback),
     ("conflict", "Whether somebody else scales the target.", lambda record: record.conflict),
     (
         "out_of_distribution_ratio",
         "Share of the network's inputs outside what it was trained on.",
         lambda record: record.unfamiliar,
+    ),
+    (
+        "rejected",
+        "Whether the policy that policyRef names cannot be used, so that another one answers.",
+        lambda record: record.rejected,
     ),
 )
 
@@ -142,6 +176,15 @@ class PolicyCollector(Collector):
         now_s = self._now_s()
         ages = (None if record.decided_s is None else max(0.0, now_s - record.decided_s) for record in records)
         yield _family("policy_decision_age_seconds", "Seconds since the last decision.", labels, ages)
+        ages = (None if record.newest_s is None else max(0.0, now_s - record.newest_s) for record in records)
+        yield _family("policy_data_age_seconds", "Seconds since the newest sample behind the load.", labels, ages)
+        reasons = [(of, reason) for of, record in zip(labels, records, strict=True) for reason in record.reasons]
+        yield _family(
+            "policy_reason",
+            "Reasons of the last decision; always 1.",
+            [{**of, "reason": reason.value} for of, reason in reasons],
+            (1 for _ in reasons),
+        )
         yield _family(
             "policy_info",
             "What the policy asks for, and the SHA-256 of the network that answers; always 1.",

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from controller.crd.resource import PolicyResource, load_policies, parse_policy
-from controller.policy_choice import policy_in, policy_named
+from controller.policy_choice import policy_in, policy_named, policy_of
 from controller.policy_store import builtin_names
 from forescale.load import LoadRequest, Loads
 from forescale.rehearsal import Outcome, document_of, example, outcome_of, step_s
@@ -193,7 +193,7 @@ def load_policy(name_or_folder: PathLike) -> Policy:
 def _policy(policy: PathLike | Policy | None, workload: PolicyResource) -> Policy:
     """Who decides: what was given, or whom the resource names."""
     if policy is None:
-        return policy_named(workload.spec.policy_name)
+        return policy_of(workload)
     return load_policy(policy) if isinstance(policy, str | os.PathLike) else policy
 
 

@@ -12,6 +12,7 @@ from rich.table import Table
 import forescale
 from forescale import words
 from forescale.files import write_whole
+from scaling.errors import InputError
 from scaling.policy import Policy
 from sim.measures import PRICES
 from training.evaluate import EvaluateConfig, Row
@@ -43,6 +44,30 @@ def document(rows: Sequence[Row], policy: Policy, config: EvaluateConfig) -> dic
         "rows": [row.document() for row in rows],
         "summary": summarise(rows),
     }
+
+
+SCORES = ("cost_mean", "bad_ratio_mean", *(f"j{price:g}_over_hpa_70" for price in PRICES))
+"""Of the summary, what a policy's manifest keeps."""
+
+
+def scores_in(path: Path, sha256: str) -> dict[str, float]:
+    """Return the judged policy's scores from a document that `write_comparison` wrote.
+
+    Raises InputError if the file is no such document, or judges other weights than those with this SHA-256.
+    """
+    try:
+        found = json.loads(path.read_text())
+        judged = found["policy"]["sha256"]
+        name = min((row["policy"] for row in found["rows"] if row["judged"]), key=len)  # others: at another price
+        figures = found["summary"]["all"][name]
+        scores = {score: float(figures[score]) for score in SCORES}
+    except OSError as error:
+        raise InputError(f"--evaluation: {path}: cannot be read: {error.strerror}") from error
+    except (ValueError, LookupError, TypeError) as error:
+        raise InputError(f"--evaluation: {path}: is not what forescale evaluate writes with --json") from error
+    if judged != sha256:
+        raise InputError(f"--evaluation: {path}: judges weights {str(judged)[:8]}…, the run has {sha256[:8]}…")
+    return scores
 
 
 def judged_line(policy: Policy, rows: Sequence[Row]) -> str:

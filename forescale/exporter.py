@@ -6,14 +6,14 @@
 from types import TracebackType
 from typing import Self
 
-from prometheus_client import CollectorRegistry, Gauge, start_http_server
+from prometheus_client import CollectorRegistry, Gauge
 
 from controller.crd.resource import PolicyResource
 from controller.frame import Frame
 from controller.policy_metrics import DecisionCounters, PolicyCollector, PolicyRecord, register_build, unfamiliar_ratio
 from controller.ports import WouldBe
+from forescale.metrics_page import metrics_page
 from scaling.decision import Decision, Reason
-from scaling.errors import InputError
 from scaling.policy import Policy
 
 FALLBACKS = {Reason.FALLBACK_REFERENCE, Reason.FALLBACK_REPLICAS}
@@ -35,19 +35,14 @@ class Exporter:
         self._counted: Decision | None = None
 
     def __enter__(self) -> Self:
-        try:
-            self._server, self._thread = start_http_server(self._port, self._host, self.registry)
-        except (OSError, UnicodeError) as error:
-            why = getattr(error, "strerror", None) or "no such address"
-            raise InputError(f"--metrics-port: {self._host}:{self._port} cannot be listened on ({why})") from error
+        self._page = metrics_page(self._port, self._host, self.registry)
+        self._page.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self._page.__exit__(kind, error, trace)
 
     def update(self, resource: PolicyResource, policy: Policy, frame: Frame) -> None:
         """Take a workload's newest step in."""
@@ -78,8 +73,14 @@ def _record(resource: PolicyResource, policy: Policy, frame: Frame) -> PolicyRec
         decided_s=decision.time_s if frame.has_decided else None,
         fallback=not FALLBACKS.isdisjoint(decision.reasons),
         conflict=False,
+        band=decision.band,
+        envelope=frame.envelope,
+        bad_ratio=frame.bad_ratio,
+        newest_s=None,
+        reasons=decision.reasons if frame.has_decided else (),
         unfamiliar=unfamiliar_ratio(decision),
-        policy_ref=spec.policy_name,
+        rejected=False,
+        policy_ref=resource.policy_ref,
         sha256=policy.sha256,
         mode=spec.mode.value,
         would_be=WouldBe(decision.final_replicas, frame.ready, frame.latency_p95_s, frame.bad_ratio),

@@ -6,9 +6,22 @@ from scaling.errors import InputError
 
 REPORT = ("jinja2", "matplotlib")
 API = ("fastapi", "uvicorn")
+KUBERNETES = ("kubernetes",)
+TUNING = ("optuna", "sqlalchemy", "psycopg", "sklearn")
+RAY = ("ray",)
 TRAINING = ("gymnasium", "stable_baselines3", "tensorboard", "torch", "tqdm")
 
-EXTRA_OF = dict.fromkeys(REPORT, "report") | dict.fromkeys(API, "api") | dict.fromkeys((*TRAINING, "numba"), "training")
+EXTRA_OF = {
+    module: extra
+    for extra, modules in {
+        "report": REPORT,
+        "api": API,
+        "training": (*TRAINING, *KUBERNETES, "numba"),
+        "tuning": TUNING,
+        "ray": RAY,
+    }.items()
+    for module in modules
+}
 """Extra in `pyproject.toml` that installs a module, by the module's name."""
 
 

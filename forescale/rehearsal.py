@@ -17,7 +17,7 @@ from rich.console import Console
 from controller.crd.resource import PolicyResource, load_files, load_policies
 from controller.dryrun.rehearsal import Load, Watcher, run_policy
 from controller.frame import Frame
-from controller.policy_choice import policy_in, policy_named
+from controller.policy_choice import policy_in, policy_of
 from forescale.exporter import Exporter
 from forescale.files import make_folder
 from forescale.live import LiveTable, summary_table
@@ -156,7 +156,7 @@ def title_of(resource: PolicyResource, request: LoadRequest) -> str:
 
 def _drive(resource: PolicyResource, load: Load, stage: _Stage) -> Outcome:
     request = stage.rehearsal.load
-    policy = stage.policy or policy_named(resource.spec.policy_name)
+    policy = stage.policy or policy_of(resource)
     title, objective_s = title_of(resource, request), resource.spec.objective_s
     with LiveTable(
         title, len(load.demand), load.step_s, objective_s, stage.console, runs=stage.workloads, unit=stage.unit

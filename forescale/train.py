@@ -1,4 +1,4 @@
-"""`forescale train` and `forescale export`: their options; what they do is in `training`."""
+"""`forescale train`: its options; what it does is in `training`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -31,10 +31,21 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run in the folder of --out from its last checkpoint.")
     ] = False,
+    resume_or_begin: Annotated[
+        bool, typer.Option("--resume-or-begin", help="The same, but begin a run where there is none, as in a Job.")
+    ] = False,
     checkpoint_minutes: Annotated[
         float, typer.Option(min=0.0, max=1440.0, help="Minutes between two checkpoints; 0: one after each update.")
     ] = 1.0,
-    no_progress: Annotated[bool, typer.Option("--no-progress", help="Show no progress bar.")] = False,
+    no_progress: Annotated[
+        bool, typer.Option("--no-progress", help="Show a line a minute in place of the progress bar.")
+    ] = False,
+    metrics_port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Serve Prometheus metrics on this port during the run.")
+    ] = None,
+    metrics_host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Address that --metrics-port listens on; 0.0.0.0 is all.")
+    ] = "127.0.0.1",
     common: Common = Common(),  # noqa: B008 - frozen
 ) -> None:
     """Train a policy by PPO in the simulated fleet; `tensorboard --logdir DIR` watches it."""
@@ -42,15 +53,18 @@ def train(
     from forescale.files import make_folder
 
     require(TRAINING, "forescale train")
+    from forescale.metrics_page import metrics_page
     from training.callbacks import TrainingDivergedError
     from training.checkpoint import resumed_config
     from training.config import TrainConfig
-    from training.run_folder import is_finished
+    from training.run_folder import is_begun, is_finished
+    from training.train import Watch
     from training.train import resume as resume_training
     from training.train import train as run_training
 
     given: dict[str, Any] = {"total_steps": steps, "seed": seed, "rows": rows}
     asked = {name: value for name, value in given.items() if value is not None}
+    resume = resume or (resume_or_begin and is_begun(out))
     config = resumed_config(out, asked) if resume else TrainConfig(**asked)
     if resume and is_finished(out):
         typer.echo(f"finished before: {out / 'model.zip'}; next: forescale export {out}")
@@ -59,9 +73,10 @@ def train(
         typer.echo(plan(config))
     begin = resume_training if resume else run_training
     try:
-        folder = begin(
-            config, make_folder(out), progress=not (no_progress or common.quiet), checkpoint_s=60 * checkpoint_minutes
-        )
+        with metrics_page(metrics_port, metrics_host) as registry:
+            say = typer.echo if no_progress and not common.quiet else None
+            watch = Watch(bar=not (no_progress or common.quiet), say=say, registry=registry)
+            folder = begin(config, make_folder(out), watch, checkpoint_s=60 * checkpoint_minutes)
     except TrainingDivergedError as error:
         typer.echo(f"forescale: error: training diverged: {error}; {out} keeps what was saved before", err=True)
         raise typer.Exit(FAILED) from error
@@ -74,20 +89,3 @@ def plan(config: "TrainConfig") -> str:
     updates = f"{config.updates:,} update{'s' if config.updates > 1 else ''}"
     size = f"{config.update_steps:,} steps each ({config.rows:,} clusters x {config.rollout_steps})"
     return f"training: {updates} of {size}, {config.steps_run:,} steps in all{asked}"
-
-
-def export(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that `forescale train` wrote.")],
-    name: Annotated[str, typer.Option(help="The policy's name, and that of its files.")] = "default",
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for NAME.safetensors and NAME.json.")] = Path(
-        "policies"
-    ),
-) -> None:
-    """Write a trained policy as safetensors and a JSON manifest, which is all that the controller reads."""
-    from forescale.extras import TRAINING, require
-
-    require(TRAINING, "forescale export")
-    from training.export import export as export_run
-
-    export_run(run, name, out)
-    typer.echo(f"exported: {out / name}.safetensors and {out / name}.json")

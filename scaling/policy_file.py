@@ -27,6 +27,9 @@ from scaling.policy_manifest import FORMAT, FeatureSchema, PolicyManifest, open_
 MAX_FILE_BYTES = 1 << 20
 """1 MiB a file. Chosen: a 69-64-64-3 network takes 36 KiB, and a ConfigMap may hold no more anyway."""
 
+MAX_HIDDEN_LAYERS = 16
+"""Chosen: a file of the largest size could hold thousands of tiny ones, which would take long to ask."""
+
 
 @dataclass(frozen=True)
 class LoadedPolicy:
@@ -46,6 +49,8 @@ def parse_policy(weights: bytes, manifest: bytes, expected_features: FeatureSche
         if card.name != name:
             raise InputError(f"manifest names it {shown(card.name)}")
 
+        if len(card.hidden_sizes) > MAX_HIDDEN_LAYERS:
+            raise InputError(f"it has {len(card.hidden_sizes)} hidden layers, limit {MAX_HIDDEN_LAYERS}")
         network = _read_network(weights, (len(card.features), *card.hidden_sizes, len(card.actions)))
         _check_features(card.schema, expected_features)
     except InputError as error:

@@ -3,6 +3,7 @@
 import io
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from training.config import TrainConfig
 from training.run_folder import MODEL_FILE, write_whole
 from training.sb3_env import FleetVecEnv
 from training.validation import Answer, cost_ratios
+
+Validated = Callable[[int, float], None]
+"""Takes environment steps, and cost over the newsvendor rule's."""
 
 LOSSES = ("train/loss", "train/value_loss", "train/policy_gradient_loss")
 
@@ -54,9 +58,10 @@ def weights_are_finite(model: BaseAlgorithm) -> bool:
 class BestKeeper(BaseCallback):
     """Compares with the newsvendor rule now and then, and keeps the best model."""
 
-    def __init__(self, config: TrainConfig, folder: Path) -> None:
+    def __init__(self, config: TrainConfig, folder: Path, validated: Validated | None = None) -> None:
+        """`validated` hears of every comparison; what it raises ends the run."""
         super().__init__()
-        self.config, self.folder = config, folder
+        self.config, self.folder, self.validated = config, folder, validated
         self.next_at = config.validate_every
         self.best: dict[str, float] = {}
         self.history: list[dict[str, float]] = []
@@ -96,6 +101,8 @@ class BestKeeper(BaseCallback):
             self.model.save(file)
             write_whole(self.folder / MODEL_FILE, file.getvalue())
             self.best = result
+        if self.validated is not None:
+            self.validated(self.num_timesteps, result["mean"])
 
 
 class Checkpointer(BaseCallback):

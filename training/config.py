@@ -40,6 +40,10 @@ class TrainConfig:
     price_scale: float = 200.0
     """Rewards are divided by 1 + price / this, so that expensive rows do not drown the cheap ones; at 50 it was the
     expensive ones that were neglected."""
+    high_price: float = 150.0
+    """Highest price of a bad request that a cluster is given; the lowest is 5."""
+    capacity_hint_sigma: float = 0.07
+    """Log error of the capacity that a cluster's resource states: without it a hint 10 % too high costs 8 % later."""
     validate_every: int = 1_000_000
     """Steps between two comparisons with the newsvendor rule; the best network is kept."""
     validation_rows: int = 384
@@ -88,6 +92,8 @@ LIMITS: dict[str, tuple[float, float]] = {
     "entropy_coefficient": (0.0, 1.0),
     "initial_log_std": (-20.0, 2.0),
     "price_scale": (1e-6, 1e12),
+    "high_price": (5.0, 1e6),
+    "capacity_hint_sigma": (0.0, 10.0),
     "validate_every": (1, 10**12),
     "validation_rows": (3, 65_536),  # one at each price
 }

@@ -95,11 +95,21 @@ class _Entry:
     clairvoyant: NDArray[np.int64]
 
 
-def evaluate(traces: Sequence[Trace], policy: Policy, config: EvaluateConfig, progress: Progress) -> list[Row]:
-    """Measures of every contender on every trace, `policy` among them. `progress(step, steps)` as it goes."""
+def evaluate(
+    traces: Sequence[Trace],
+    policy: Policy,
+    config: EvaluateConfig,
+    progress: Progress,
+    among: Sequence[str] | None = None,
+) -> list[Row]:
+    """Measures of every contender on every trace, `policy` among them. `progress(step, steps)` as it goes.
+
+    `among`: names of all traces of the comparison, as `order_of` gives them, where these are a part of them. Chance is
+    drawn for all, so that a part comes to what it comes to within the whole.
+    """
     params = new_params(startup_s=config.startup_s)
     entries = _entries(traces, policy.name, config, params)
-    field = _Field(entries, params, config.seed)
+    field = _Field(entries, params, config.seed, among)
     for step in range(int(field.lengths[0])):
         if step % PROGRESS_STEPS == 0:
             progress(step, int(field.lengths[0]))
@@ -117,6 +127,34 @@ def evaluate(traces: Sequence[Trace], policy: Policy, config: EvaluateConfig, pr
         for index, entry in enumerate(entries)
     ]
     return _with_classes(_with_hindsight(rows))
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some traces of a comparison, to be evaluated by themselves."""
+
+    traces: tuple[Trace, ...]
+    policy: Policy
+    config: EvaluateConfig
+    among: tuple[str, ...]
+
+
+def evaluate_part(part: Part) -> list[Row]:
+    """The rows of a part; the same as within the whole."""
+    return evaluate(part.traces, part.policy, part.config, lambda step, steps: None, part.among)
+
+
+def parts_of(traces: Sequence[Trace], policy: Policy, config: EvaluateConfig) -> list[Part]:
+    """The comparison as one part a trace, the longest first."""
+    order, by_name = order_of(traces, config), {trace.name: trace for trace in traces}
+    return [Part((by_name[name],), policy, config, tuple(order)) for name in order]
+
+
+def order_of(traces: Sequence[Trace], config: EvaluateConfig) -> list[str]:
+    """Names of the traces, longest first: the order in which chance is drawn for them."""
+    params = new_params(startup_s=config.startup_s)
+    lengths = {trace.name: len(_demand_rps(trace, config, params)) for trace in traces}
+    return sorted(lengths, key=lambda name: (-lengths[name], name))
 
 
 def _entries(
@@ -144,13 +182,16 @@ def _demand_rps(trace: Trace, config: EvaluateConfig, params: dict[str, float]) 
 class _Field:
     """All entries on their way through one fleet."""
 
-    def __init__(self, entries: list[_Entry], params: dict[str, float], seed: int) -> None:
+    def __init__(
+        self, entries: list[_Entry], params: dict[str, float], seed: int, among: Sequence[str] | None = None
+    ) -> None:
         self.entries, self.rng = entries, np.random.default_rng(seed)
         self.lengths = np.array([len(entry.demand_rps) for entry in entries])
         names = list(dict.fromkeys(entry.trace.name for entry in entries))
+        drawn = list(among or names)
         self.trace = np.array([names.index(entry.trace.name) for entry in entries])
-        self.n_traces = len(names)
-        first = [int(np.flatnonzero(self.trace == index)[0]) for index in range(self.n_traces)]
+        self.n_drawn, self.draw_of = len(drawn), np.array([drawn.index(name) for name in names])
+        first = [int(np.flatnonzero(self.trace == index)[0]) for index in range(len(names))]
         self.demand_rps = _padded([entries[row].demand_rps for row in first], self.lengths[0])
         self.clairvoyant = _padded([entries[row].clairvoyant for row in first], self.lengths[0])
         self.known = np.array([entry.contender.name == "clairvoyant" for entry in entries])
@@ -166,8 +207,8 @@ class _Field:
         answers = self._ask(policy, running)
         known = np.flatnonzero(self.known[:running])
         fleet.arguments[known] = self.clairvoyant[step, trace[known]]
-        draws = draw(self.rng, self.n_traces)
-        fleet.step(self.demand_rps[step, trace], answers, draws[trace])
+        draws = draw(self.rng, self.n_drawn)
+        fleet.step(self.demand_rps[step, trace], answers, draws[self.draw_of[trace]])
         clusters = fleet.clusters[:running]
         for column, name in enumerate(("replicas", "arrived", "late")):
             self.sums[:running, column] += clusters[name]

@@ -1,6 +1,9 @@
 """Turns a training run into the two files that the controller reads: safetensors and a manifest."""
 
 import datetime
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +19,22 @@ from scaling.policy_manifest import FeatureRange, PolicyManifest
 from training.policy_writer import write_policy
 from training.run_folder import MODEL_FILE, read_run
 
+Scores = Callable[[str], Mapping[str, float]]
+"""Scores of the weights with this SHA-256, by name; raises InputError if they are another policy's."""
 
-def export(run_folder: Path, name: str, target_folder: Path) -> None:
-    """Write `name`.safetensors and `name`.json from a run of `training.train`. Raises InputError if there is none."""
+
+def export(run_folder: Path, name: str, target_folder: Path, scores: Scores | None = None) -> None:
+    """Write `name`.safetensors and `name`.json from a run of `training.train`, its scores on traces in the manifest.
+
+    Raises InputError if there is no finished run.
+    """
     check_name(name)
     run = read_run(run_folder)
-    weights, manifest = serialise(network_of(_model(run_folder / MODEL_FILE)), _manifest(name, run))
+    network, card = network_of(_model(run_folder / MODEL_FILE)), _manifest(name, run)
+    weights, manifest = serialise(network, card)
+    if scores is not None:
+        on_traces = scores(hashlib.sha256(weights).hexdigest())
+        weights, manifest = serialise(network, replace(card, evaluation={**card.evaluation, "traces": dict(on_traces)}))
     write_policy(target_folder, name, weights, manifest)
 
 

@@ -43,6 +43,11 @@ def is_finished(folder: Path) -> bool:
     return (folder / RUN_FILE).exists()
 
 
+def is_begun(folder: Path) -> bool:
+    """Whether the folder holds a run that can be continued, or has ended."""
+    return (folder / CHECKPOINT_FILE).exists()
+
+
 def begin_run(folder: Path) -> None:
     """Make the folder of a new run, in place of a finished one.
 

@@ -4,24 +4,29 @@ A run folder holds the files of `training.run_folder` and TensorBoard's events; 
 """
 
 import warnings
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from prometheus_client import CollectorRegistry
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList, ProgressBarCallback
 from stable_baselines3.common.utils import LinearSchedule
 
+from sim.episodes import EpisodeConfig
 from training.callbacks import (
     BestKeeper,
     Checkpointer,
     DivergenceGuard,
     TrainingDivergedError,
+    Validated,
     answer_of,
     weights_are_finite,
 )
 from training.checkpoint import Checkpoint, read_checkpoint, restore
 from training.config import TrainConfig
+from training.progress import ProgressGauges, ProgressLines
 from training.ranges import seen_ranges
 from training.run_folder import MODEL_FILE, begin_run, write_run
 from training.sb3_env import FleetVecEnv
@@ -33,34 +38,57 @@ CHECKPOINT_S = 60.0
 """Seconds between two checkpoints. Chosen: one takes 20 MB and 0.1 s."""
 
 
-def train(config: TrainConfig, folder: Path, progress: bool = True, checkpoint_s: float = CHECKPOINT_S) -> Path:
+@dataclass(frozen=True)
+class Watch:
+    """How a run tells how far it is."""
+
+    bar: bool = False
+    """A progress bar on the terminal."""
+    say: Callable[[str], None] | None = None
+    """Takes a line a minute. Default: none is said."""
+    validated: Validated | None = None
+    """Hears of every comparison with the rule; what it raises ends the run."""
+    registry: CollectorRegistry | None = None
+    """Gets the gauges `forescale_training_*`. Default: there are none."""
+
+    def callbacks(self, config: TrainConfig, keeper: BestKeeper) -> list[BaseCallback]:
+        """What Stable-Baselines3 calls for it."""
+        found: list[BaseCallback] = [ProgressBarCallback()] if self.bar else []
+        found += [] if self.say is None else [ProgressLines(config, keeper, self.say)]
+        return found + ([] if self.registry is None else [ProgressGauges(config, keeper, self.registry)])
+
+
+NOT_WATCHED = Watch()
+
+
+def train(config: TrainConfig, folder: Path, watch: Watch = NOT_WATCHED, checkpoint_s: float = CHECKPOINT_S) -> Path:
     """Train from the beginning and write `folder`; returns it. The best network by validation is the one kept.
 
     A checkpoint is saved once `checkpoint_s` seconds have passed since the last, between two updates. Raises InputError
     for a folder that holds an unfinished run, TrainingDivergedError when a loss or a weight is no longer finite.
     """
     begin_run(folder)
-    return _run(config, folder, progress, checkpoint_s, None)
+    return _run(config, folder, watch, checkpoint_s, None)
 
 
-def resume(config: TrainConfig, folder: Path, progress: bool = True, checkpoint_s: float = CHECKPOINT_S) -> Path:
+def resume(config: TrainConfig, folder: Path, watch: Watch = NOT_WATCHED, checkpoint_s: float = CHECKPOINT_S) -> Path:
     """Continue a run from its last checkpoint to the end it was begun with, as if it had never stopped.
 
     `config` is the run's own: see `checkpoint.resumed_config`. Raises InputError if the checkpoint cannot be continued,
     and as `train`.
     """
-    return _run(config, folder, progress, checkpoint_s, read_checkpoint(folder))
+    return _run(config, folder, watch, checkpoint_s, read_checkpoint(folder))
 
 
-def _run(config: TrainConfig, folder: Path, progress: bool, checkpoint_s: float, checkpoint: Checkpoint | None) -> Path:
+def _run(config: TrainConfig, folder: Path, watch: Watch, checkpoint_s: float, checkpoint: Checkpoint | None) -> Path:
     torch.set_num_threads(THREADS)
-    env = FleetVecEnv(config.rows, config.seed, config.price_scale)
-    model, keeper = new_model(config, env, folder), BestKeeper(config, folder)
+    episodes = EpisodeConfig(high_price=config.high_price, capacity_hint_sigma=config.capacity_hint_sigma)
+    env = FleetVecEnv(config.rows, config.seed, config.price_scale, episodes)
+    model, keeper = new_model(config, env, folder), BestKeeper(config, folder, watch.validated)
     if checkpoint is not None:
         keeper.restore(restore(checkpoint, model, env))
     checkpointer = Checkpointer(config, folder, env, keeper, checkpoint_s)
-    callbacks: list[BaseCallback] = [DivergenceGuard(), checkpointer, keeper]
-    callbacks += [ProgressBarCallback()] if progress else []
+    callbacks: list[BaseCallback] = [DivergenceGuard(), checkpointer, keeper, *watch.callbacks(config, keeper)]
 
     _learn(model, config.steps_run - model.num_timesteps, CallbackList(callbacks), new=checkpoint is None)
 

@@ -25,12 +25,11 @@ from controller.policy_choice import policy_named
 from controller.policy_store import builtin_names
 from scaling.decide import PolicyState, Request, decide, decide_all, remember
 from scaling.decision import Action, Decision, Reason
+from scaling.envelope import envelope
 from scaling.errors import InputError
-from scaling.guardrails import cap_at_reference, keep_floor, lower_to_max, raise_to_min
 from scaling.observation import Observation, Reading, Unknown, Value
 from scaling.policy import RULES, Policy
 from scaling.spec import Guardrails, ScalingSpec
-from scaling.terms import terms_of
 from scaling.workload import STEP_S
 
 TARGET = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "workload"}
@@ -82,9 +81,12 @@ def _spec(wishes: Mapping[str, Any], place: int) -> ScalingSpec:
         "spec": {"scaleTargetRef": TARGET, **wishes},
     }
     try:
-        return parse_policy(body).spec
+        resource = parse_policy(body)
+        if resource.config_map is not None:
+            raise InputError("spec.policyRef.configMap: this API knows the policies of GET /v1/policies only")
     except InputError as error:
         raise InputError(f"requests[{place}].{error}") from error
+    return resource.spec
 
 
 def _request(spec: ScalingSpec, seen: ObservationIn) -> Request:
@@ -113,12 +115,8 @@ def _told(decision: Decision, request: Request, policy: Policy) -> DecisionOut:
 
 
 def _envelope(request: Request) -> EnvelopeOut:
-    """The least and the most that the guards and the bounds leave of any answer."""
-    seen, memory, terms = request.observation, request.state.memory, terms_of(request.spec)
-    size = seen.current_replicas, seen.ready_replicas, memory, terms
-    floor = lower_to_max(raise_to_min(keep_floor(0, *size), *size), *size)
-    ceiling = lower_to_max(cap_at_reference(int(terms["max_replicas"]), *size), *size)
-    return EnvelopeOut(floor=floor, ceiling=max(floor, ceiling))
+    found = envelope(request.observation, request.spec, request.state)
+    return EnvelopeOut(floor=found.floor, ceiling=found.ceiling)
 
 
 SERVERS = 10

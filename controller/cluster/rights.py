@@ -45,6 +45,7 @@ READING = (
     *_rights("list watch", "autoscaling", "horizontalpodautoscalers", "conflicts"),
     *_rights("list watch", "keda.sh", "scaledobjects", "conflicts"),
     *_rights("list", "", "pods", "measured start-up"),
+    *_rights("get", "", "configmaps", "trained policies of policyRef.configMap"),
     *_rights("create", "", "events", "events"),
 )
 WRITING = _rights("get patch", "apps", "deployments/scale statefulsets/scale", "scaling")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from controller.crd.config_map import ConfigMapRef
 from controller.crd.documents import Document, documents_of, files_of
 from controller.crd.fields import an_object, read_fields
 from controller.crd.freeze_window import FreezeWindow
@@ -57,8 +58,16 @@ class PolicyResource:
     queries: Queries
     spec: ScalingSpec
 
+    config_map: ConfigMapRef | None = None
+    """Where the trained policy is that is asked in place of `spec.policy_name`."""
+
     windows: tuple[FreezeWindow, ...] = ()
     """When less may change than the spec says; `controller.windows` tells which are open."""
+
+    @property
+    def policy_ref(self) -> str:
+        """The policy that it names, in one word."""
+        return self.spec.policy_name if self.config_map is None else f"configmap/{self.config_map.name}"
 
 
 def parse_policy(body: Mapping[str, Any]) -> PolicyResource:
@@ -67,14 +76,17 @@ def parse_policy(body: Mapping[str, Any]) -> PolicyResource:
     wishes = found["spec"]
     guardrails: ClusterGuardrails = wishes.pop("guardrails", ClusterGuardrails())
     preset: Preset | None = wishes.pop("demand_preset", None)
+    config_map: ConfigMapRef | None = wishes.pop("config_map", None)
     policy = PolicyResource(
         name=found["name"],
         namespace=found.get("namespace", "default"),
         target=wishes.pop("target"),
         queries=Queries(wishes.pop("demand_query", None), wishes.pop("bad_ratio_query", None), guardrails.healthy),
         spec=ScalingSpec(**wishes, guardrails=guardrails.of_a_decision()),
+        config_map=config_map,
         windows=guardrails.windows,
     )
+    _check_policy_ref(policy)
     _check_windows(policy)
     _check_queries(policy.queries)
     return policy if preset is None else _with_queries_of(preset, policy)
@@ -132,6 +144,12 @@ def _with_queries_of(preset: Preset, policy: PolicyResource) -> PolicyResource:
         bad_ratio = bad_ratio_query(preset, subject, policy.spec.objective_s)
         queries = replace(queries, bad_ratio=bad_ratio, bad_path=f"{PRESET_PATH} (bad requests)")
     return replace(policy, queries=queries)
+
+
+def _check_policy_ref(policy: PolicyResource) -> None:
+    if policy.config_map is not None and policy.spec.policy_name != "auto":
+        name = shown(policy.spec.policy_name)
+        raise InputError(f"spec.policyRef: give one of name, configMap, not {name} and {policy.config_map.name}")
 
 
 def _check_windows(policy: PolicyResource) -> None:

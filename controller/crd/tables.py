@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from controller.crd.config_map import ConfigMapRef
 from controller.crd.fields import (
     Build,
     Field,
@@ -144,6 +145,9 @@ A_QUERY = Rule(
     missing=True,
 )
 ONE_QUERY = Rule(cel="!(has(self.query) && has(self.preset))", message="give one of query, preset", field="preset")
+ONE_POLICY = Rule(
+    cel="!has(self.configMap) || self.name == 'auto'", message="give one of name, configMap", field="configMap"
+)
 BOUNDS = Rule(
     cel="self.minReplicas <= self.maxReplicas",
     message="above maxReplicas",
@@ -276,6 +280,22 @@ OBJECTIVE: Mapping[str, Field] = {
     "errorBudget": Field(not_yet),
 }
 
+CONFIG_MAP: Mapping[str, Field] = {
+    "name": Field(object_name, "name", required=True, about="Name of the ConfigMap, as forescale export writes it."),
+    "key": Field(
+        Named(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", 63, "the name of a policy"),
+        "key",
+        about="Name of the policy within it, where it holds several: the entries KEY.safetensors and KEY.json.",
+        absent="the only one",
+    ),
+    "sha256": Field(
+        Named(r"[0-9a-f]{64}", 64, "a SHA-256 in lower-case hexadecimal digits"),
+        "sha256",
+        about="SHA-256 of the weights that may be used. Without it a newer policy is taken up as it comes.",
+        absent="any",
+    ),
+}
+
 POLICY_REF: Mapping[str, Field] = {
     "name": Field(
         words(*POLICY_NAMES),
@@ -283,7 +303,13 @@ POLICY_REF: Mapping[str, Field] = {
         about="default is the shipped network, and what auto stands for today; snvt (the newsvendor rule), quantile "
         "and hpa are rules.",
     ),
-    "configMap": Field(not_yet),
+    "configMap": Field(
+        Build(ConfigMapRef, CONFIG_MAP),
+        "config_map",
+        about="A trained policy in a ConfigMap of this namespace, which is asked in place of name. It is read again "
+        "every 30 s. Until it holds a usable policy, the shipped network answers. A policy that cannot be used leaves "
+        "the one before it in charge.",
+    ),
 }
 
 POLICY_RULE: Mapping[str, Field] = {
@@ -468,7 +494,7 @@ SPEC: Mapping[str, Field] = {
     "objective": Field(
         Group(OBJECTIVE, exactly_one=tuple(OBJECTIVE)), about="What bad requests are worth: one of these forms."
     ),
-    "policyRef": Field(Group(POLICY_REF), about="Who is asked for a band of replicas."),
+    "policyRef": Field(Group(POLICY_REF, rules=(ONE_POLICY,)), about="Who is asked for a band of replicas."),
     "behavior": Field(
         Build(Behavior, BEHAVIOR),
         "behavior",

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from controller.crd.resource import PolicyResource
 from controller.dryrun.simulated import SimulatedWorkload, TwinHpa, params_for
 from controller.frame import NOT_YET, Frame
-from controller.policy_choice import policy_named
+from controller.policy_choice import policy_of
 from controller.ports import Ports, Target
 from controller.reconcile import reconcile
 from scaling.decide import remember
 from scaling.decision import Decision, Reason
+from scaling.envelope import Envelope, envelope
 from scaling.policy import Policy
 from scaling.workload import STEP_S
 from sim.clairvoyant import CERTAIN, clairvoyant_replicas, needed_replicas
@@ -48,7 +49,7 @@ def run_policy(
 
     `policy` decides in place of the one that the resource names. The same seed gives the same run.
     """
-    chosen = policy or policy_named(resource.spec.policy_name)
+    chosen = policy or policy_of(resource)
     return _completed(_Rehearsal(resource, chosen, load, seed).run(on_frame))
 
 
@@ -113,6 +114,7 @@ class _Rehearsal:
         self.draws = draw(np.random.default_rng(seed), len(demand))
         self.clairvoyant = clairvoyant_replicas(self.requests_rps, self.params, spec.min_replicas, spec.max_replicas)
         self.decisions: list[Decision] = []
+        self.envelope: Envelope | None = None
         self.ledgers = tuple(_Ledger(name) for name in ("forescale", "hpa", "clairvoyant"))
         start = int(max(spec.min_replicas, needed_replicas(self.requests_rps[:1], self.params, spec.max_replicas)[0]))
         self.ours, twin = self._world(start, self.params), self._world(start, self.params)
@@ -138,6 +140,8 @@ class _Rehearsal:
             if outcome.decision is None:
                 raise RuntimeError(outcome.failure)  # nobody else here whose decision could be kept
             self.decisions.append(outcome.decision)
+            if outcome.observation is not None:
+                self.envelope = envelope(outcome.observation, self.target.spec, self.target.state)
         if step > 0 and _is_due(now_s, self.step_s, HPA_SYNC_S):
             self.hpa.sync(now_s)
         self.ideal.wanted = int(self.clairvoyant[step])
@@ -165,6 +169,7 @@ class _Rehearsal:
             replica_hours=ours.paid * self.step_s / 3600,
             hpa_replica_hours=hpa.paid * self.step_s / 3600,
             clairvoyant_replica_hours=ideal.paid * self.step_s / 3600,
+            envelope=self.envelope,
         )
 
     def _run(self) -> Run:

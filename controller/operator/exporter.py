@@ -15,6 +15,8 @@ from controller.policy_metrics import DecisionCounters, PolicyCollector, PolicyR
 from controller.ports import Scale, WouldBe
 from controller.reconcile import Outcome
 from scaling.decision import Reason
+from scaling.envelope import envelope
+from scaling.observation import usable_ratio
 
 LAG_EVERY_S = 0.5
 """How often the event loop's lag is measured (chosen)."""
@@ -51,12 +53,17 @@ class OperatorMetrics:
         self._leader = Gauge("forescale_leader", "Whether this instance holds the Lease.", registry=self.registry)
         register_build(self.registry)
 
-    def note(self, facts: Facts, outcome: Outcome, would_be: WouldBe | None = None) -> None:
-        """Take in what a tick came to for one policy, and in a dry-run what its twin is like."""
+    def note(
+        self, facts: Facts, outcome: Outcome, would_be: WouldBe | None = None, newest_s: float | None = None
+    ) -> None:
+        """Take in what a tick came to for one policy, and in a dry-run what its twin is like.
+
+        `newest_s`: when the newest sample behind its load was taken, on the clock of the decisions.
+        """
         decision = outcome.decision
         if not self._stands_by:
             records = self._policies.records
-            records[facts.uid] = _record(facts, outcome, would_be, records.get(facts.uid))
+            records[facts.uid] = _record(facts, outcome, would_be, newest_s, records.get(facts.uid))
         if decision is None:
             self._undecided.labels("scale" if outcome.observation is None else "failure").inc()
             return
@@ -116,10 +123,12 @@ class OperatorMetrics:
         )
 
 
-def _record(facts: Facts, outcome: Outcome, would_be: WouldBe | None, before: PolicyRecord | None) -> PolicyRecord:
-    decision, scale, spec = outcome.decision, outcome.scale, outcome.target.spec
+def _record(
+    facts: Facts, outcome: Outcome, would_be: WouldBe | None, newest_s: float | None, before: PolicyRecord | None
+) -> PolicyRecord:
+    decision, scale, spec, observed = outcome.decision, outcome.scale, outcome.target.spec, outcome.observation
     seen = scale if isinstance(scale, Scale) else None
-    holds = () if outcome.observation is None else outcome.observation.holds
+    has_load = observed is not None and decision is not None and decision.demand is not None
     last_s = None if before is None else before.decided_s
     return PolicyRecord(
         namespace=facts.namespace,
@@ -132,9 +141,15 @@ def _record(facts: Facts, outcome: Outcome, would_be: WouldBe | None, before: Po
         target=spec.target_per_replica,
         decided_s=last_s if decision is None else decision.time_s,
         fallback=decision is not None and fallback(outcome, decision).status == "True",
-        conflict=Reason.CONFLICT in holds,
+        conflict=observed is not None and Reason.CONFLICT in observed.holds,
+        band=None if decision is None else decision.band,
+        envelope=envelope(observed, spec, outcome.target.state) if observed is not None and has_load else None,
+        bad_ratio=None if observed is None else usable_ratio(observed.bad_ratio),
+        newest_s=newest_s,
+        reasons=() if decision is None else decision.reasons,
         unfamiliar=unfamiliar_ratio(decision),
-        policy_ref=spec.policy_name,
+        rejected=bool(facts.policy_problem),
+        policy_ref=outcome.target.resource.policy_ref,
         sha256=facts.policy_sha256,
         mode=spec.mode.value,
         would_be=would_be,

@@ -45,7 +45,7 @@ class Loop:
         histories: Histories,
         clock: Clock,
         *,
-        policy_of: Callable[[str], Policy],
+        policy_of: Callable[[Care], Policy | None],
         group_of: Callable[[Target], str],
         may_act: Callable[[], bool],
         report: Callable[[Sequence[tuple[Care, Outcome]]], None],
@@ -53,6 +53,8 @@ class Loop:
         learn: Callable[[Target], Iterable[object]] = lambda target: (),
     ) -> None:
         """`report` hears of outcomes as they come, `ended` how many seconds a tick took until the last of them.
+
+        `policy_of`: who answers; None while that is not known, and nothing is decided.
 
         `learn` works out, a step at a time, what is needed to read a target's load.
         """
@@ -103,17 +105,17 @@ class Loop:
         tick.add_done_callback(self._ticks.discard)
 
     async def _tick(self, due: Sequence[Care], now_s: float) -> None:
-        by_policy: dict[str, list[tuple[Care, Target]]] = {}
+        by_policy: dict[int, tuple[Policy, list[tuple[Care, Target]]]] = {}  # by the policy's identity
         try:
             for care in due:
                 care.in_hand = now_s
             async for care in in_turns(due):
-                target = care.target
-                if target is not None and self._is_prepared(care, target, now_s):
-                    by_policy.setdefault(target.spec.policy_name, []).append((care, target))
+                target, policy = care.target, self._policy_of(care)
+                if target is not None and policy is not None and self._is_prepared(care, target, now_s):
+                    by_policy.setdefault(id(policy), (policy, []))[1].append((care, target))
                     async for _ in in_turns(self._learn(target)):
                         pass
-            await asyncio.gather(*(self._decide(name, prepared, now_s) for name, prepared in by_policy.items()))
+            await asyncio.gather(*(self._decide(policy, prepared, now_s) for policy, prepared in by_policy.values()))
             self._ended(self._clock.now_s() - now_s)
         except Exception:
             log.exception("a tick of %d policies failed", len(due))
@@ -122,11 +124,11 @@ class Loop:
                 if care.in_hand == now_s:  # not in a later tick's hand already
                     care.in_hand = None
 
-    async def _decide(self, policy: str, prepared: Sequence[tuple[Care, Target]], now_s: float) -> None:
+    async def _decide(self, policy: Policy, prepared: Sequence[tuple[Care, Target]], now_s: float) -> None:
         """Decide on the targets that were prepared; one that was edited since is decided on as it was, for nothing."""
         cares = {id(target): care for care, target in prepared}
         targets = [target for _, target in prepared]
-        async for outcomes in in_parts(targets, self._ports, self._policy_of(policy), now_s, PATIENCE_S):
+        async for outcomes in in_parts(targets, self._ports, policy, now_s, PATIENCE_S):
             self._tell([(cares[id(outcome.target)], outcome) for outcome in outcomes])
 
     def _tell(self, seen: Sequence[tuple[Care, Outcome]]) -> None:

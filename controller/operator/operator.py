@@ -29,6 +29,7 @@ from controller.operator.off_limits import OffLimits, own_pod
 from controller.operator.pages import pages
 from controller.operator.policies import Care, Policies
 from controller.operator.policy_book import PolicyBook
+from controller.operator.policy_reader import PolicyReader
 from controller.operator.process import set_up
 from controller.operator.query_rules import QueryRules
 from controller.operator.report import Reports
@@ -44,6 +45,7 @@ from controller.prometheus.metrics import PrometheusMetrics
 from controller.reconcile import Outcome
 from scaling.decide import PolicyState
 from scaling.decision import Reason
+from scaling.policy import Policy
 
 log = logging.getLogger(__name__)
 
@@ -112,19 +114,28 @@ class Operator:
         rules = QueryRules(settings.query_language, settings.namespace_label)
         self.policies = Policies(self.clock.now_s, off_limits, ceilings, rules)
         self.rivals, self.watched, self.book = Rivals(), WatchedWorkloads(), PolicyBook()
+        self.policy_reader = PolicyReader(self.api, self.policies, self.book)
         self._build_ports(rehearse)
         self.workloads.on_backoff = self.exporter.backed_off
         self.startups = Startups(self.api, self.workloads.selector)
         self.reporter = Reporter(self.api, self._may_report, self.lease.settings.identity, self.exporter.reported)
         would_be = None if self.rehearsal is None else self.rehearsal.would_be
-        self.reports = Reports(self.reporter, self.exporter, self.book, self.startups, self.clock, would_be)
+        self.reports = Reports(
+            self.reporter,
+            self.exporter,
+            self.book,
+            self.startups,
+            self.clock,
+            would_be,
+            self.prometheus.newest_at_s,
+        )
         self.histories = Histories(self.prometheus, self.ports.workloads.scale, self.clock)
         self.loop = Loop(
             self.policies,
             self.ports,
             self.histories,
             self.clock,
-            policy_of=lambda name: self.book.find(name).policy,
+            policy_of=self._policy_of,
             group_of=self.prometheus.group_key,
             may_act=self.lease.held,
             report=self._report,
@@ -187,6 +198,7 @@ class Operator:
             "histories": self.histories.run(),
             "lag meter": self.exporter.watch_lag(stop),
             "resync": self.resync.run(),
+            "policy reader": self.policy_reader.run(),
             "rights": self._check_rights(stop),
         }
         return work if self.others is None else {**work, "look at the Lease": self.others.watch(stop)}
@@ -268,7 +280,12 @@ class Operator:
             self.resync.soon()
         self.policies.note(event, body)
 
+    def _policy_of(self, care: Care) -> Policy | None:
+        asked = self.book.find(care)
+        return None if asked is None else asked.policy
+
     def _take(self, care: Care) -> None:
+        self.policy_reader.want(care)
         self.loop.take(care)
         if care.target is None:
             self.rivals.drop(care.uid)

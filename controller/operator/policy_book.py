@@ -1,34 +1,62 @@
-"""The policies that can be asked, loaded once; in place of one that cannot be used stands the HPA's rule."""
+"""Which policy answers for each ScalingPolicy: the one it names, or the one that last could be used.
+
+Shipped policies and rules are loaded once. Those in ConfigMaps are put here by `policy_reader`; a bad one leaves the
+policy before it in charge, and the problem beside it for status, event and metric.
+"""
 
 import logging
 from dataclasses import dataclass
 
+from controller.operator.policies import Care
 from controller.policy_choice import policy_named
 from scaling.errors import InputError
 from scaling.policy import RULES, Policy
 
 log = logging.getLogger(__name__)
 
+STAND_IN = "auto"
+"""Answers until a ConfigMap has held a policy that can be used."""
+
 
 @dataclass(frozen=True)
 class Asked:
-    """Who is asked, and why it is not the one that was named; empty where it is."""
+    """The policy that answers, and why it is not the one that was named; empty where it is."""
 
     policy: Policy
     problem: str = ""
 
 
 class PolicyBook:
-    """Policies by name."""
+    """The policy in charge of each ScalingPolicy, by its uid."""
 
     def __init__(self) -> None:
-        self._asked: dict[str, Asked] = {}
+        self._named: dict[str, Asked] = {}
+        self._in_charge: dict[str, Asked] = {}
 
-    def find(self, name: str) -> Asked:
-        """Who is asked for a resource that names this policy."""
-        if name not in self._asked:
-            self._asked[name] = _load(name)
-        return self._asked[name]
+    def find(self, care: Care) -> Asked | None:
+        """Return who answers; None while the ConfigMap of a new ScalingPolicy has not been read yet."""
+        resource = care.resource
+        if resource is not None and resource.config_map is None:
+            self._in_charge[care.uid] = self._by_name(resource.spec.policy_name)
+        return self._in_charge.get(care.uid)
+
+    def put(self, uid: str, policy: Policy) -> None:
+        """Put a policy in charge."""
+        self._in_charge[uid] = Asked(policy)
+
+    def reject(self, uid: str, problem: str) -> None:
+        """Keep the policy before in charge, as the one that is named now cannot be used."""
+        before = self._in_charge.get(uid) or self._by_name(STAND_IN)
+        self._in_charge[uid] = Asked(before.policy, f"{problem}; {before.policy.name} stays in charge")
+
+    def forget(self, uid: str) -> None:
+        """Drop a ScalingPolicy that is gone."""
+        self._in_charge.pop(uid, None)
+
+    def _by_name(self, name: str) -> Asked:
+        if name not in self._named:
+            self._named[name] = _load(name)
+        return self._named[name]
 
 
 def _load(name: str) -> Asked:

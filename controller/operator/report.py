@@ -31,8 +31,10 @@ class Reports:
         startups: Startups,
         clock: Clock,
         would_be: Callable[[Target], WouldBe | None] | None = None,
+        newest_at_s: Callable[[Target], float | None] = lambda target: None,
     ) -> None:
-        """`would_be`: of a dry-run, what its twins are like."""
+        """`would_be`: of a dry-run, what its twins are like. `newest_at_s`: when a target's newest sample was taken."""
+        self._newest_at_s = newest_at_s
         self._reporter, self._metrics, self._book = reporter, metrics, book
         self._startups, self._clock, self._would_be = startups, clock, would_be
         self._measuring: set[asyncio.Task[None]] = set()
@@ -54,7 +56,8 @@ class Reports:
                 continue
             facts = self._facts(care, outcome.target)
             self._reporter.note(facts, outcome)
-            self._metrics.note(facts, outcome, self._would_be(outcome.target) if self._would_be else None)
+            would_be = self._would_be(outcome.target) if self._would_be else None
+            self._metrics.note(facts, outcome, would_be, self._newest_at_s(outcome.target))
             self._measure(care, outcome)
 
     def _is_still_starting(self, care: Care, outcome: Outcome) -> bool:
@@ -70,9 +73,10 @@ class Reports:
         """A policy is gone."""
         self._reporter.forget(care.uid)
         self._metrics.forget(care.uid)
+        self._book.forget(care.uid)
 
     def _facts(self, care: Care, target: Target | None) -> Facts:
-        asked = self._book.find(target.spec.policy_name) if target else None
+        asked = self._book.find(care) if target else None
         return Facts(
             namespace=care.namespace,
             name=care.name,

@@ -65,10 +65,17 @@ class Prometheus:
 
     def series(self, expression: str, start_s: float, end_s: float, step_s: float) -> list[tuple[float, float]]:
         """(Unix time, value) of the one series that a query answers over a time range."""
-        found = self._data("query_range", query=expression, start=start_s, end=end_s, step=step_s)["result"]
+        found = self.ranges(expression, start_s, end_s, step_s)
         if len(found) > 1:
             raise RuntimeError(f"{expression}: {len(found)} series in place of one")
-        return [(float(time_s), float(value)) for one in found for time_s, value in one["values"]]
+        return [point for _, points in found for point in points]
+
+    def ranges(
+        self, expression: str, start_s: float, end_s: float, step_s: float
+    ) -> list[tuple[dict[str, str], list[tuple[float, float]]]]:
+        """Labels and (Unix time, value) of every series that a query answers over a time range."""
+        found = self._data("query_range", query=expression, start=start_s, end=end_s, step=step_s)["result"]
+        return [(one["metric"], [(float(time_s), float(value)) for time_s, value in one["values"]]) for one in found]
 
     def _data(self, endpoint: str, **form: Any) -> Any:
         answer = ask(self.port, None, "GET", f"/api/v1/{endpoint}?{urlencode(form)}")

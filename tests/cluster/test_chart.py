@@ -15,7 +15,11 @@ from tests.cluster.scene import DEPLOYMENTS, NEEDED, POLICIES, Wishes, a_deploym
 from tests.required import require
 
 RPS = 100.0
-SERVICE_MONITOR = ("monitoring.coreos.com", "v1", "ServiceMonitor", "servicemonitors")
+OF_PROMETHEUS_OPERATOR = {
+    "ServiceMonitor": "servicemonitors",
+    "PodMonitor": "podmonitors",
+    "PrometheusRule": "prometheusrules",
+}
 RESTRICTED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
 
 
@@ -24,7 +28,9 @@ def stage(tmp_path_factory):
     require(*NEEDED, "helm")
     with scene(tmp_path_factory.mktemp("chart"), Wishes(load=steady(RPS))) as running_scene:
         cluster = running_scene.cluster
-        cluster.make("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", a_definition(*SERVICE_MONITOR))
+        for kind, plural in OF_PROMETHEUS_OPERATOR.items():
+            body = a_definition("monitoring.coreos.com", "v1", kind, plural)
+            cluster.make("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", body)
         cluster.make("/api/v1/namespaces", {"metadata": {"name": NAMESPACE, "labels": RESTRICTED}})
         cluster.request(
             "DELETE", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/scalingpolicies.forescale.dev"
@@ -78,6 +84,9 @@ def test_the_shadow_profile_has_no_write_verb_on_any_scale(helm, profile):
     [
         (["promtheus.url=x"], "'promtheus' not allowed"),
         (["operator.replica=3"], "'replica' not allowed"),
+        (["training.steps=0"], "at '/training/steps': minimum"),
+        (["training.schedule=weekly"], "at '/training/schedule'"),
+        (["training.configMap=Web"], "at '/training/configMap'"),
         (["rbac.mode=Activ"], "'Active', 'Shadow'"),
         (["operator.replicas=0"], "at '/operator/replicas': minimum"),
         (["prometheus.url=prometheus"], "at '/prometheus/url'"),
@@ -121,7 +130,8 @@ def test_a_release_is_installed_upgraded_rolled_back_and_leaves_the_definition_a
 
 def installed(cluster):
     """Names of all that the chart can leave behind, the definition apart."""
-    wanted = "deploy,svc,sa,cm,secret,pdb,networkpolicy,role,rolebinding,servicemonitor"
+    wanted = "deploy,svc,sa,cm,secret,pdb,networkpolicy,role,rolebinding,job,cronjob,"
+    wanted += ",".join(OF_PROMETHEUS_OPERATOR.values())
     found = [
         cluster.kubectl("get", wanted, f"--namespace={NAMESPACE}", "--output=name").stdout,
         cluster.kubectl("get", "clusterrole,clusterrolebinding", "--output=name").stdout,
@@ -242,6 +252,7 @@ def test_the_operator_scales_with_the_charts_rights_and_uses_all_of_them(stage, 
             f"{name}-replicas",
             scaleTargetRef={"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": the_replica_set(stage, name)},
         )
+        a_policy(stage, f"{name}-trained", policyRef={"configMap": {"name": "trained"}})
         options = [] if profile.startswith("cluster") else [f"--namespace={SHOP}"]
         with running(under_the_chart(stage, tmp_path, *options)):
             wait_for(lambda: stage.replicas(name)[0], lambda replicas: replicas > 5)

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from controller.frame import Frame
 from scaling.decision import Band, Decision, Reason
+from scaling.envelope import Envelope
 from sim.measures import PolicyRun, Run, measure
 
 CAPACITY_RPS = 100.0
@@ -47,6 +48,7 @@ def frames(run: Run, decisions: list[Decision]) -> list[Frame]:
             replica_hours=float(hours["forescale"][k]),
             hpa_replica_hours=float(hours["hpa"][k]),
             clairvoyant_replica_hours=float(hours["clairvoyant"][k]),
+            envelope=Envelope(1, 60),
         )
         for k, decision in enumerate(decisions)
     ]

@@ -304,7 +304,7 @@ def test_metrics_are_served_to_this_machine_alone_unless_asked(dry_run, monkeypa
         hosts.append(addr)
         return start_http_server(port, "127.0.0.1", registry)
 
-    monkeypatch.setattr("forescale.exporter.start_http_server", start)
+    monkeypatch.setattr("forescale.metrics_page.start_http_server", start)
     arguments = ["dry-run", "--hours", "1", "--no-report", "--metrics-port", str(a_free_port())]
     assert cli.run(arguments) == 0
     assert cli.run([*arguments, "--metrics-host", "0.0.0.0"]) == 0

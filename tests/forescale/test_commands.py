@@ -4,6 +4,7 @@ import hashlib
 import json
 
 import pytest
+import yaml
 
 from forescale import cli
 from forescale.train import plan
@@ -44,6 +45,20 @@ def test_train_export_dry_run_and_evaluate_follow_one_another(tmp_path, traces, 
     assert f"judged: mine (sha256 {sha256})" in " ".join(capsys.readouterr().out.split())
     assert json.loads(out.read_text())["policy"]["sha256"] == sha256
 
+    with_scores = ["export", str(run), "--name", "mine", "--out", str(policy), "--evaluation", str(out)]
+    assert cli.run([*with_scores, "--configmap", "shop-policy", "--namespace", "shop"]) == 0
+    assert hashlib.sha256((policy / "mine.safetensors").read_bytes()).hexdigest() == sha256
+    body = yaml.safe_load((policy / "shop-policy.yaml").read_text())
+    assert body["metadata"]["namespace"] == "shop"
+    score = json.loads(out.read_text())["summary"]["all"]["mine"]["cost_mean"]
+    assert body["metadata"]["annotations"]["forescale.dev/traces.cost-mean"] == f"{score:.4f}"
+    assert json.loads(body["data"]["mine.json"])["evaluation"]["traces"]["cost_mean"] == score
+    (policy / "shop-policy.yaml").unlink()
+    out.write_text(out.read_text().replace(sha256, "0" * 64))
+    capsys.readouterr()
+    assert cli.run(with_scores) == 2
+    assert f"comparison.json: judges weights 00000000…, the run has {sha256[:8]}…" in error_line(capsys)
+
     assert cli.run(["train", "--out", str(run), "--resume"]) == 0
     assert capsys.readouterr().out == f"finished before: {run}/model.zip; next: forescale export {run}\n"
     assert cli.run(["train", "--out", str(run), "--resume", "--steps", "4096"]) == 2
@@ -56,6 +71,9 @@ def test_train_export_dry_run_and_evaluate_follow_one_another(tmp_path, traces, 
         (["evaluate", "--traces", "nowhere"], "nowhere"),
         (["evaluate", "--traces", "{traces}", "--policy", "nowhere"], "nowhere"),
         (["export", "nowhere"], "nowhere"),
+        (["export", "nowhere", "--apply"], "--apply: needs --configmap, the name of the ConfigMap"),
+        (["export", "nowhere", "--namespace", "shop"], "--namespace: needs --configmap"),
+        (["export", "nowhere", "--configmap", "Shop"], '--configmap: "Shop" is not a DNS-1123 subdomain'),
         (["train", "--out", "{traces}/steps.csv"], "steps.csv"),
         (["train", "--resume", "--out", "nowhere"], "nowhere holds no checkpoint.pt, so there is no run to continue"),
         (["train", "--rows", "100000"], "rows: 100000 is above 65,536"),
@@ -102,7 +120,7 @@ def test_a_run_says_in_whole_updates_what_it_will_do(steps, line):
 
 
 def test_a_run_that_diverges_ends_in_one_line(tmp_path, monkeypatch, capsys):
-    def diverge(config, folder, progress, checkpoint_s):
+    def diverge(config, folder, watch, checkpoint_s):
         raise TrainingDivergedError("train/loss is nan after 131,072 steps")
 
     monkeypatch.setattr("training.train.train", diverge)

@@ -12,4 +12,4 @@ TINY = TrainConfig(
 
 def a_run_folder(folder: Path) -> Path:
     """Really trained, for two updates."""
-    return train(TINY, folder, progress=False)
+    return train(TINY, folder)

@@ -28,7 +28,7 @@ def outcome(folder):
 
 @pytest.fixture(scope="module")
 def whole_run(tmp_path_factory):
-    return train(LONGER, tmp_path_factory.mktemp("whole"), progress=False)
+    return train(LONGER, tmp_path_factory.mktemp("whole"))
 
 
 def stop_at(steps, monkeypatch):
@@ -48,13 +48,13 @@ def test_a_stopped_run_continues_to_the_same_end(whole_run, tmp_path, monkeypatc
     with monkeypatch.context() as patched:
         stop_at(steps, patched)
         with pytest.raises(KeyboardInterrupt):
-            train(LONGER, tmp_path, progress=False, checkpoint_s=0.0)
+            train(LONGER, tmp_path, checkpoint_s=0.0)
     assert not (tmp_path / "run.json").exists()
     np.random.default_rng().random()
     torch.manual_seed(99)  # chance as another process has it
     np.random.seed(99)
 
-    resume(resumed_config(tmp_path, {}), tmp_path, progress=False)
+    resume(resumed_config(tmp_path, {}), tmp_path)
 
     assert outcome(tmp_path) == outcome(whole_run)
     ours, theirs = (read_checkpoint(folder) for folder in (tmp_path, whole_run))
@@ -68,7 +68,7 @@ import pathlib, sys
 import training.train
 from tests.training.test_checkpoint import LONGER
 training.train.THREADS = 1
-training.train.train(LONGER, pathlib.Path(sys.argv[1]), progress=False, checkpoint_s=0.0)
+training.train.train(LONGER, pathlib.Path(sys.argv[1]), checkpoint_s=0.0)
 """
 
 
@@ -79,7 +79,7 @@ def test_a_killed_process_loses_nothing_but_the_time_since_its_checkpoint(whole_
             time.sleep(0.01)
         os.kill(process.pid, signal.SIGKILL)
     assert 0 < read_checkpoint(tmp_path)["steps"] <= LONGER.steps_run
-    resume(resumed_config(tmp_path, {}), tmp_path, progress=False)
+    resume(resumed_config(tmp_path, {}), tmp_path)
     assert outcome(tmp_path) == outcome(whole_run)
 
 
@@ -95,11 +95,11 @@ def test_a_reward_that_is_no_number_ends_the_run_and_keeps_the_last_checkpoint(t
     with monkeypatch.context() as patched:
         patched.setattr(sb3_env.FleetVecEnv, "step_wait", broken)
         with pytest.raises(TrainingDivergedError, match=r"after 3,072 steps$"):
-            train(LONGER, tmp_path, progress=False, checkpoint_s=0.0)
+            train(LONGER, tmp_path, checkpoint_s=0.0)
 
     assert read_checkpoint(tmp_path)["steps"] == 2048
     assert all(bool(torch.isfinite(weight).all()) for weight in read_checkpoint(tmp_path)["policy"].values())
-    resume(resumed_config(tmp_path, {}), tmp_path, progress=False)
+    resume(resumed_config(tmp_path, {}), tmp_path)
     assert outcome(tmp_path) == outcome(whole_run)
 
 
@@ -117,7 +117,7 @@ def test_a_checkpoint_of_another_layout_is_not_resumed(whole_run, tmp_path):
     parts["arrays"]["fleet workloads"]["layout"] += " and more"
     torch.save(parts, tmp_path / "checkpoint.pt")
     with pytest.raises(InputError, match=r"begun by another version of forescale: its fleet workloads have another"):
-        resume(resumed_config(tmp_path, {}), tmp_path, progress=False)
+        resume(resumed_config(tmp_path, {}), tmp_path)
 
 
 @pytest.mark.slow

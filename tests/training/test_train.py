@@ -47,7 +47,7 @@ def test_every_update_has_a_learning_rate_above_zero_that_falls(tmp_path, monkey
 
     monkeypatch.setattr(PPO, "train", recorded)
     config = replace(TINY, total_steps=asked, validate_every=10**9)
-    train(config, tmp_path, progress=False)
+    train(config, tmp_path)
     assert rates == pytest.approx([TINY.learning_rate * left / updates for left in range(updates, 0, -1)])
     assert clips == [TINY.clip_range] * updates
     assert json.loads((tmp_path / "run.json").read_text())["steps_run"] == 1024 * updates

@@ -299,6 +299,15 @@ BAD_INPUTS = [  # path, value, and what the message must say: where, the value, 
     ("spec/minReplicas", True, "spec.minReplicas: true is not a whole number"),
     ("spec/minReplicas", 61, "spec.minReplicas: 61 is above spec.maxReplicas 60"),
     ("spec/minReplicas", 2**31, f"spec.minReplicas: 2147483648 is outside {REPLICAS}"),
+    ("spec/policyRef/configMap", {}, "spec.policyRef.configMap.name is required, but missing"),
+    ("spec/policyRef/configMap/name", "Web", 'spec.policyRef.configMap.name: "Web" is not a DNS-1123 subdomain'),
+    ("spec/policyRef/configMap", {"name": "a", "key": "a/b"}, 'spec.policyRef.configMap.key: "a/b" is not the name of'),
+    (
+        "spec/policyRef/configMap",
+        {"name": "a", "sha256": "ABC"},
+        'spec.policyRef.configMap.sha256: "ABC" is not a SHA-256',
+    ),
+    ("spec/policyRef", {"name": "snvt", "configMap": {"name": "a"}}, "spec.policyRef: give one of name, configMap"),
     ("spec/maxReplicas", GONE, "spec.maxReplicas is required, but missing"),
     ("spec/maxReplicas", 0, f"spec.maxReplicas: 0 is outside {REPLICAS}"),
     ("spec/maxReplicas", 2**31, f"spec.maxReplicas: 2147483648 is outside {REPLICAS}"),
@@ -494,7 +503,6 @@ def test_a_typo_in_a_behavior_policy_is_named_with_its_place():
         ("spec/promotion", {"from": "Shadow"}, "spec.promotion"),
         ("spec/promotion", False, "spec.promotion"),
         ("spec/objective", {"errorBudget": "0.01"}, "spec.objective.errorBudget"),
-        ("spec/policyRef/configMap", {"name": "a", "key": "b", "sha256": "c"}, "spec.policyRef.configMap"),
     ],
 )
 def test_what_nothing_acts_on_yet_is_refused_not_skipped(path, value, subject):

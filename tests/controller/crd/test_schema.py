@@ -355,13 +355,14 @@ def test_the_examples_are_taken_and_mean_the_same_when_stored(path, tmp_path):
 
 
 def test_a_resource_with_every_field_is_taken():
-    unsupported = ["spec.policyRef.configMap", "spec.promotion"]
+    unsupported = ["spec.promotion"]
     stored = filled(SCHEMA, {name: value for name, value in EVERY_FIELD.items() if name != "status"})
     assert sorted(refusals(stored, SCHEMA)) == sorted(f".{path}: unknown field" for path in unsupported)
 
 
 LEFT_TO_CEL: list[tuple[str, object]] = [
     ("spec/minReplicas", 61),
+    ("spec/policyRef", {"name": "snvt", "configMap": {"name": "a"}}),
     ("spec/demand/targetPerReplica", 0),
     ("spec/demand/targetPerReplica", "-70"),
     ("spec/demand/targetPerReplica", "1e400"),

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from controller.operator.exporter import OperatorMetrics
 from controller.policy_metrics import GAUGES, OVERRIDES
 from controller.ports import WouldBe
-from scaling.decision import Reason
+from scaling.decision import Band, Reason
 from scaling.features import N_FEATURES
 from scaling.observation import Value
 from scaling.spec import Mode
@@ -45,8 +45,13 @@ def of_policy(metrics):
 
 
 def test_a_policy_is_shown_as_it_was_decided_on():
-    unfamiliar = replace(ADD.decision, out_of_distribution=("demand_rps",))
-    assert of_policy(metrics_after(replace(ADD, decision=unfamiliar))) == {
+    unfamiliar = replace(ADD.decision, out_of_distribution=("demand_rps",), band=Band(6, 8))
+    metrics = OperatorMetrics(lambda: NOW_S + 5)
+    outcome = replace(ADD, decision=unfamiliar, observation=replace(ADD.observation, bad_ratio=0.02))
+    metrics.note(facts(policy_sha256="a" * 64), outcome, newest_s=NOW_S - 1)
+    found = of_policy(metrics)
+    assert found.pop("floor_replicas") <= found.pop("ceiling_replicas")
+    assert found == {
         "desired_replicas": 6,
         "current_replicas": 6,
         "ready_replicas": 4,
@@ -55,8 +60,14 @@ def test_a_policy_is_shown_as_it_was_decided_on():
         "target_per_replica": 70,
         "fallback": 0,
         "conflict": 0,
+        "band_low_replicas": 6,
+        "band_high_replicas": 8,
+        "bad_ratio": 0.02,
         "out_of_distribution_ratio": 1 / N_FEATURES,
+        "rejected": 0,
         "decision_age_seconds": 5,
+        "data_age_seconds": 6,
+        "reason": 1,
         "info": 1,
     }
 

@@ -76,7 +76,7 @@ class Stage:
             Ports(self.world, self.world),
             self.histories,  # type: ignore[arg-type]  # all that the loop asks of them
             clock,
-            policy_of=lambda name: RULES["hpa"],
+            policy_of=lambda care: RULES["hpa"],
             group_of=lambda target: target.resource.name,
             may_act=lambda: self.leads,
             report=lambda seen: self.reported.extend((care.name, outcome) for care, outcome in seen),
