@@ -177,7 +177,9 @@ class PolicyCollector(Collector):
         ages = (None if record.decided_s is None else max(0.0, now_s - record.decided_s) for record in records)
         yield _family("policy_decision_age_seconds", "Seconds since the last decision.", labels, ages)
         ages = (None if record.newest_s is None else max(0.0, now_s - record.newest_s) for record in records)
-        yield _family("policy_data_age_seconds", "Seconds since the newest sample behind the load.", labels, ages)
+        yield _family(
+            "policy_data_age_seconds", "Seconds since the newest sample of the load, as last measured.", labels, ages
+        )
         reasons = [(of, reason) for of, record in zip(labels, records, strict=True) for reason in record.reasons]
         yield _family(
             "policy_reason",

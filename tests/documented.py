@@ -24,6 +24,7 @@ NOT_RUN = {
     r"helm ": "needs a cluster",
     r"docker ": "needs Docker",
     r".*forescale export .* --apply": "needs a cluster",
+    r"forescale tune --storage postgresql": "needs a database",
     r"curl ": "asks what another command serves meanwhile",
     r"(\.venv/bin/)?forescale operator ": "needs a cluster",
     r"(\.venv/bin/)?forescale trace ": "needs a Prometheus",
@@ -43,6 +44,7 @@ NOT_RUN = {
 """Commands that only a cluster, a network or hours can show, by how they begin. Their options are checked, too."""
 
 SHORTER = {
+    "--trials 20 --steps 500000": "--trials 2 --steps 2048 --rows 32",
     "--steps 8000000": "--steps 2048 --rows 32 --no-progress",
     'make train ARGS="--out runs/default"': 'make train ARGS="--out runs/default --steps 2048 --rows 32 --no-progress"',
     "--out controller/policies": "--out policies/default",

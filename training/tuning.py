@@ -9,7 +9,9 @@ Source: https://optuna.readthedocs.io/en/stable/tutorial/10_key_features/004_dis
 
 import base64
 import tempfile
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from scaling.errors import InputError
 from scaling.policy import feature_schema
@@ -107,7 +110,7 @@ def open_study(config: StudyConfig, worker: int = 0) -> optuna.Study:
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = _storage(config.storage)
-    sampler = optuna.samplers.TPESampler(seed=config.seed + worker, multivariate=True)
+    sampler = optuna.samplers.TPESampler(seed=config.seed + worker)
     pruner = optuna.pruners.MedianPruner(n_startup_trials=5)
     try:
         study = optuna.create_study(
@@ -129,14 +132,24 @@ def open_known_study(config: StudyConfig) -> optuna.Study:
 
 def _storage(url: str) -> RDBStorage:
     try:
-        return RDBStorage(
-            _with_driver(url),
-            heartbeat_interval=HEARTBEAT_S,
-            grace_period=GRACE_S,
-            heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=MOST_TRIES),
-        )
+        with _pinned_experiments():
+            return RDBStorage(
+                _with_driver(url),
+                engine_kwargs={"poolclass": NullPool},  # no connection is held through the minutes of a trial
+                heartbeat_interval=HEARTBEAT_S,
+                grace_period=GRACE_S,
+                heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=MOST_TRIES),
+            )
     except (ArgumentError, ImportError, RuntimeError, SQLAlchemyError) as error:
         raise InputError(f"--storage: {shown_url(url)} cannot be used: {_first_line(error)}") from error
+
+
+@contextmanager
+def _pinned_experiments() -> Iterator[None]:
+    """Optuna calls its heartbeats and plots experimental; the version is pinned, and tests use both."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        yield
 
 
 def _with_driver(url: str) -> str:
@@ -192,20 +205,27 @@ def work(config: StudyConfig, worker: int = 0, say: Callable[[str], None] = lamb
         value = "" if trial.value is None else f", cost over the rule {trial.value:.4f}"
         say(f"trial {trial.number}: {trial.state.name.lower()}{value}; {finished(study)} of {config.trials} done")
 
-    study.optimize(lambda trial: _run(study, trial, config), callbacks=[tell, enough], catch=(TrainingDivergedError,))
+    with _pinned_experiments():
+        study.optimize(
+            lambda trial: _run(study, trial, config), callbacks=[tell, enough], catch=(TrainingDivergedError,)
+        )
 
 
 def _run(study: optuna.Study, trial: optuna.Trial, config: StudyConfig) -> float:
     """Train once. Returns the cost of the best network over the newsvendor rule's."""
+    seen: dict[int, float] = {}
+
+    def validated(steps: int, cost_ratio: float) -> None:
+        if steps in seen:  # the last step can be validated twice
+            return
+        seen[steps] = cost_ratio
+        trial.report(cost_ratio, steps)
+        if trial.should_prune():
+            raise optuna.TrialPruned
+
     with tempfile.TemporaryDirectory(prefix="forescale-trial-") as folder:
-
-        def validated(steps: int, cost_ratio: float) -> None:
-            trial.report(cost_ratio, steps)
-            if trial.should_prune():
-                raise optuna.TrialPruned
-
         run = train(settings_of(trial, config.base()), Path(folder) / "run", Watch(validated=validated))
-        best = min(trial.study.trials[trial.number].intermediate_values.values())
+        best = min(seen.values())
         if best <= _best_of(study):
             trial.set_user_attr("policy", _packed(run, Path(folder)))
         return best
@@ -257,8 +277,6 @@ def export_best(study: optuna.Study, name: str, folder: Path) -> FrozenTrial:
 
 def draw_report(study: optuna.Study, folder: Path) -> list[Path]:
     """Write Optuna's own plots of the study, as PNG; returns the files. Importances need two trials that have ended."""
-    import warnings
-
     from matplotlib.figure import Figure
     from optuna.visualization import matplotlib as plots
 
@@ -270,8 +288,7 @@ def draw_report(study: optuna.Study, folder: Path) -> list[Path]:
         figure.savefig(folder / name, dpi=110)
         return folder / name
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    with _pinned_experiments():
         files = [saved("history.png", plots.plot_optimization_history(study))]
         files.append(saved("intermediate.png", plots.plot_intermediate_values(study)))
         done = [trial.value for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))]

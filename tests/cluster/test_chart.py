@@ -28,8 +28,9 @@ def stage(tmp_path_factory):
     require(*NEEDED, "helm")
     with scene(tmp_path_factory.mktemp("chart"), Wishes(load=steady(RPS))) as running_scene:
         cluster = running_scene.cluster
-        for kind, plural in OF_PROMETHEUS_OPERATOR.items():
-            body = a_definition("monitoring.coreos.com", "v1", kind, plural)
+        others = [("monitoring.coreos.com", *each) for each in OF_PROMETHEUS_OPERATOR.items()]
+        for group, kind, plural in (*others, ("ray.io", "RayJob", "rayjobs")):
+            body = a_definition(group, "v1", kind, plural)
             cluster.make("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", body)
         cluster.make("/api/v1/namespaces", {"metadata": {"name": NAMESPACE, "labels": RESTRICTED}})
         cluster.request(
@@ -53,7 +54,9 @@ def test_helm_finds_nothing_to_complain_about(helm):
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-@pytest.mark.parametrize("more", [(), EVERYTHING], ids=["plain", "everything"])
+@pytest.mark.parametrize(
+    "more", [(), EVERYTHING, (*EVERYTHING, "tuning.ray=true")], ids=["plain", "everything", "on-ray"]
+)
 def test_the_api_server_takes_every_object_of_every_profile(stage, helm, profile, more):
     bodies = helm.rendered(*PROFILES[profile], *more)
     text = "\n---\n".join(json.dumps(body) for body in bodies)
@@ -84,6 +87,7 @@ def test_the_shadow_profile_has_no_write_verb_on_any_scale(helm, profile):
     [
         (["promtheus.url=x"], "'promtheus' not allowed"),
         (["operator.replica=3"], "'replica' not allowed"),
+        (["tuning.workers=2"], "tuning.storageSecret: empty, needs the Secret with the study's url"),
         (["training.steps=0"], "at '/training/steps': minimum"),
         (["training.schedule=weekly"], "at '/training/schedule'"),
         (["training.configMap=Web"], "at '/training/configMap'"),

@@ -55,7 +55,9 @@ def peak(stage):
             subject.needs(replicas)
             time.sleep(STEP_S)
         wait_for(subject.size, lambda size: size < MOST, RELEASED_WITHIN_S)
-        time.sleep(STEP_S)
+        for paused in (True, False):
+            assert subject.ask("PATCH", subject.policy, {"spec": {"paused": paused}}).code == 200
+            time.sleep(2 * STEP_S)
         chosen = {"namespace": namespace, "policy": subject.name}
         view = View(began_s, time.time(), chosen)
         pages = {name: answered(HERE / f"{name}.json", scene.prometheus, view) for name in (FLEET, POLICY)}

@@ -9,9 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.build_controlplane import cache_folder
-from tests.required import require_command
-
 ROOT = Path(__file__).parents[2]
 BASE, TAG = "localhost/forescale-test-base", "localhost/forescale-test:{target}"
 PACKAGES = "python3,python3-venv,ca-certificates"
@@ -29,40 +26,36 @@ def did(*command):
     return done.stdout
 
 
-@pytest.fixture(scope="module")
-def base():
-    """An image of Debian with Python, as small as it gets."""
-    for program in PROGRAMS:
-        require_command(program)
-    archive = cache_folder() / f"base-{PACKAGES.replace(',', '-')}.tar"
-    if not archive.exists():
-        draft = archive.with_suffix(".new.tar")
-        did("mmdebstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", str(draft))
-        draft.rename(archive)
-    container = did("buildah", "from", "scratch").strip()
-    did("buildah", "add", "--quiet", container, str(archive), "/")
-    did("buildah", "commit", "--quiet", container, BASE)
-    did("buildah", "rm", container)
-    yield BASE
-    did("buildah", "rmi", "--force", BASE)
-
-
 @pytest.fixture(scope="module", params=["operator", "api"])
 def image(request, base):
     tag = TAG.format(target=request.param)
-    volumes = [f"--volume={path}:{path}:ro" for path in SETTINGS if Path(path).exists()]
-    building = ["buildah", "bud", "--isolation=chroot", "--network=host", *volumes, f"--build-arg=BASE={base}"]
-    did(*building, f"--target={request.param}", f"--tag={tag}", str(ROOT))
+    build(tag, base, f"--target={request.param}", str(ROOT))
     yield tag
     did("buildah", "rmi", "--force", tag)
 
 
+def build(tag, base, *options):
+    """Build an image on the base."""
+    volumes = [f"--volume={path}:{path}:ro" for path in SETTINGS if Path(path).exists()]
+    building = ["buildah", "bud", "--isolation=chroot", "--network=host", *volumes, f"--build-arg=BASE={base}"]
+    did(*building, f"--tag={tag}", *options)
+
+
+LIMITS = (
+    "--ulimit=nofile=1024:1024",
+    "--ulimit=nproc=1024:1024",
+    "--network=host",
+    "--read-only",
+    "--cap-drop=all",
+    "--security-opt=no-new-privileges",
+)
+"""No rights, nothing to write to, and limits that a machine without Docker can set."""
+
+
 def ran(image, *command, entrypoint=None):
     """What a container printed that has no rights and cannot write."""
-    limits = ["--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024", "--network=host", "--read-only"]
-    rights = ["--cap-drop=all", "--security-opt=no-new-privileges"]
     chosen = [] if entrypoint is None else [f"--entrypoint={entrypoint}"]
-    return did("podman", "--runtime=runc", "run", "--rm", *limits, *rights, *chosen, image, *command)
+    return did("podman", "--runtime=runc", "run", "--rm", *LIMITS, *chosen, image, *command)
 
 
 @pytest.mark.slow

@@ -10,6 +10,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end }}
 
+{{- /* Not empty where a Job trains or tunes. */ -}}
+{{- define "forescale.trains" -}}
+{{- if or .Values.training.job .Values.training.schedule .Values.tuning.workers }}yes{{ end }}
+{{- end }}
+
 {{- /* Labels that select the pods of one component: (list . "operator"). */ -}}
 {{- define "forescale.selector" -}}
 app.kubernetes.io/name: forescale
