@@ -17,7 +17,7 @@ PIN := $(BIN)/uv pip compile --quiet --universal --fork-strategy fewest --python
 PIN_AS_DEV := $(PIN) --constraint constraints/dev.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint controlplane cluster-test cluster-demo train evaluate docs dashboard bench bench-operator constraints clean
+.PHONY: help demo test check lint controlplane cluster-test cluster-demo train evaluate docs dashboard bench bench-api bench-operator image-test constraints clean
 .DELETE_ON_ERROR:
 
 help:  ## Show this list
@@ -64,6 +64,13 @@ dashboard: $(DEV)  ## Write the Grafana dashboards again from deploy/grafana/das
 
 bench: $(DEV)  ## Environment steps, PPO steps and decisions a second
 	$(BIN)/python -m benchmarks.speed $(ARGS)
+
+bench-api: $(DEV)  ## The recommendation API under load, beside a bare FastAPI endpoint
+	$(BIN)/python -m benchmarks.api $(ARGS)
+
+image-test: $(DEV)  ## Build the images and run them in containers, without Docker (part of make test)
+	$(BIN)/python -m tests.cluster.build_controlplane
+	$(BIN)/pytest tests/image $(ARGS)
 
 bench-operator: $(DEV)  ## The operator beside the HPA controller on a real control plane, at 100 to 5,000 workloads
 	$(BIN)/python -m tests.cluster.build_controlplane

@@ -1,8 +1,10 @@
 """The Helm chart on a real API server: every profile, a whole life of a release, and the operator under its rights."""
 
 import json
+import re
 import shutil
 import time
+from pathlib import Path
 
 import pytest
 import yaml
@@ -231,6 +233,19 @@ def granted(bodies):
         for group in rule["apiGroups"]
         for resource in rule["resources"]
     }
+
+
+def test_the_security_page_names_every_right_and_no_other(helm):
+    page = (Path(__file__).parents[2] / "docs" / "security.md").read_text()
+    table = page.partition("## Rights of the operator")[2].partition("## Rights of training")[0]
+    rows = [[cell.strip() for cell in line.split("|")[1:4]] for line in table.splitlines() if line.startswith("| ")]
+    written = {
+        (verb, "" if group == "core" else group.strip("`"), resource)
+        for group, resources, verbs in rows[1:]
+        for resource in re.findall(r"`([^`]*)`", resources)
+        for verb in verbs.split(", ")
+    }
+    assert written == granted(helm.rendered())
 
 
 @pytest.mark.parametrize("profile", ["cluster-active", "namespaced-active"])
