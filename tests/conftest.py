@@ -14,6 +14,8 @@ def pytest_itemcollected(item):
     """Keep what shares a costly fixture in one process where tests run in several: `--dist loadgroup`."""
     if "shared_stage" in item.fixturenames:
         item.add_marker(pytest.mark.xdist_group("stage"))
+    elif item.nodeid.startswith("tests/image/"):
+        item.add_marker(pytest.mark.xdist_group("image"))  # they share images by their names
     elif any(item.get_closest_marker(name) for name in ("slow", "cluster")):
         item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
 

@@ -34,7 +34,7 @@ NOT_RUN = {
     r"\.venv/bin/tensorboard ": "serves until stopped",
     r"\.venv/bin/(ruff|mypy|lint-imports|pytest) ?": "is what runs this test, or beside it",
     r"make (test|check|lint)\b": "is what runs this test, or beside it",
-    r"make (controlplane|cluster-test|cluster-demo|bench|bench-api|bench-operator|image-test)\b": "builds or needs a control plane",
+    r"make (controlplane|cluster-(test|demo)|bench(-api|-operator)?|image-test)\b": "builds or needs a control plane",
     r"make (docs|dashboard)\b": "has a test of its own",
     r"make (constraints|clean)\b": "changes the installation",
     r"(\.venv/bin/python|python3?) -m (tests|benchmarks)\.": "builds or needs a control plane, or takes hours",

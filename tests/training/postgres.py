@@ -16,11 +16,18 @@ USER = "nobody"
 """PostgreSQL refuses to run as root."""
 
 
+def _program(name: str) -> str:
+    """Debian keeps PostgreSQL's programs off the PATH."""
+    found = sorted(str(path) for path in Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
+    if not found:
+        require_command(name)
+    return found[-1] if found else name
+
+
 @contextmanager
 def postgres(folder: Path) -> Iterator[str]:
     """The URL of a database that is empty."""
-    for program in ("postgres", "initdb", "pg_isready"):
-        require_command(program)
+    initdb, server, pg_isready = (_program(name) for name in ("initdb", "postgres", "pg_isready"))
     data = folder / "data"
     data.mkdir()
     as_user: tuple[str, ...] = ()
@@ -32,15 +39,15 @@ def postgres(folder: Path) -> Iterator[str]:
             parent.chmod(parent.stat().st_mode | 0o011)
         as_user = ("setpriv", "--reuid", USER, "--clear-groups", "--")
     made = subprocess.run(
-        [*as_user, "initdb", "--pgdata", str(data), "--username=forescale", "--auth=trust", "--no-sync"],
+        [*as_user, initdb, "--pgdata", str(data), "--username=forescale", "--auth=trust", "--no-sync"],
         capture_output=True, text=True, cwd="/",
     )  # fmt: skip
     assert made.returncode == 0, made.stderr
     (port,) = free_ports(1)
-    command = [*as_user, "postgres", "-D", str(data), "-p", str(port), "-k", "", "-h", "127.0.0.1", "-c", "fsync=off"]
+    command = [*as_user, server, "-D", str(data), "-p", str(port), "-k", "", "-h", "127.0.0.1", "-c", "fsync=off"]
 
     def is_ready() -> bool:
-        asked = ["pg_isready", "--host=127.0.0.1", f"--port={port}", "--quiet"]
+        asked = [pg_isready, "--host=127.0.0.1", f"--port={port}", "--quiet"]
         return subprocess.run(asked, check=False).returncode == 0
 
     with running(Daemon("postgres", command, folder / "postgres.log", is_ready)):
