@@ -16,7 +16,7 @@ from scaling.errors import InputError
 from scaling.policy import feature_schema
 from tests.cluster.scene import wait_for
 from tests.training.postgres import postgres
-from training.tuning import StudyConfig, finished, open_known_study, open_study
+from training.tuning import StudyConfig, finished, open_known_study, open_study, work
 
 pytestmark = pytest.mark.slow
 
@@ -97,6 +97,15 @@ def test_a_study_in_a_file_is_searched_by_two_processes(tmp_path):
     options = ["tune", "--out", str(out), "--trials", "2", "--workers", "2", "--name", "mine", "--configmap", "mine"]
     assert cli.run([*options, *SMALL, "--quiet"]) == 0
     assert {"study.db", "mine.safetensors", "mine.json", "mine.yaml"} <= {path.name for path in out.iterdir()}
+
+
+def test_a_trial_that_is_worse_than_the_median_of_the_others_is_pruned(tmp_path):
+    config = StudyConfig(storage=f"sqlite:///{tmp_path}/study.db", trials=6, total_steps=2048, rows=32, validations=1)
+    study = open_study(config)
+    for _ in range(5):  # better at their first comparison than any that was just begun
+        study.add_trial(optuna.trial.create_trial(value=0.5, intermediate_values={2048: 0.5}))
+    work(config)
+    assert [trial.state for trial in study.trials][5:] == [TrialState.PRUNED]
 
 
 def test_importances_are_drawn_once_trials_differ(tmp_path):
