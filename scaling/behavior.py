@@ -16,10 +16,8 @@ from scaling.hpa_behavior import (
     stabilize_behavior,
     store_scale_event,
 )
-from scaling.hpa_kernels import MAX_REPLICAS, scale_up_step, within_tolerance
+from scaling.hpa_kernels import MAX_REPLICAS, within_tolerance
 from scaling.hpa_settings import (
-    SCALE_UP_LIMIT_FACTOR,
-    SCALE_UP_LIMIT_MINIMUM,
     Behavior,
     effective_down,
     effective_up,
@@ -38,15 +36,9 @@ class BehaviorLog:
 
 
 def fit_behavior(
-    wanted: int, current: int, behavior: Behavior | None, log: BehaviorLog, now_s: float
+    wanted: int, current: int, behavior: Behavior, log: BehaviorLog, now_s: float
 ) -> tuple[int, Reasons, BehaviorLog]:
-    """What behavior leaves of a wanted size, why, and the log with this recommendation in it.
-
-    Without behavior one decision at most doubles the size, or reaches four, as in the HPA.
-    """
-    if behavior is None:
-        limit = max(current, scale_up_step(current, SCALE_UP_LIMIT_FACTOR, SCALE_UP_LIMIT_MINIMUM))
-        return (limit, (Reason.SCALE_UP_LIMIT,), log) if wanted > limit else (wanted, (), log)
+    """What behavior leaves of a wanted size, why, and the log with this recommendation in it."""
     rules = _rules(behavior)
     if _within_tolerance(wanted, current, behavior):
         _, _, log = _stabilise_and_limit(current, current, rules, log, now_s)  # windows remember this hold, too

@@ -12,19 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from scaling.band import aim, begin_band, clamp_to_band
+from scaling.band import begin_band, clamp_to_band
 from scaling.behavior import BehaviorLog, fit_behavior, log_change, log_wanted
-from scaling.capacity import observe_bad
 from scaling.decision import Band, Decision, Reason
 from scaling.features import N_FEATURES, encode
 from scaling.gate import gate
-from scaling.guardrails import BOUNDS, GUARDS, HOLDS, STANDSTILLS, Guard
+from scaling.guardrails import STANDSTILLS, bits_of, bound, hold, limit, reasons_in, surround
 from scaling.hpa_behavior import Recommendation
 from scaling.hpa_kernels import average_value_replicas
 from scaling.hpa_settings import TOLERANCE
 from scaling.observation import Observation, Reading, Unknown, Value, usable, usable_ratio
 from scaling.policy import Policy
 from scaling.progress import NOTHING_DUE, Progress, is_stuck, note_ready
+from scaling.reading import NOT_MEASURED, take_reading
 from scaling.reference import begin_reference, reference_hpa
 from scaling.spec import EmptyIs, FallbackTo, ScalingSpec
 from scaling.terms import REFERENCE_WINDOW_S, RELEASE_WINDOW_S, terms_of
@@ -168,11 +168,9 @@ class _Draft:
         elif not self.is_whole:
             self._only_add(self.reading_value)
         else:
-            self._guard(GUARDS)
-            self._hold()
-            self._keep_fallback()
+            self._take(surround(self.replicas, *self._size, self._hold_bits, self._kept(), self.memory, self.terms))
             self._limit()
-            self._guard(BOUNDS)
+            self._bound()
         return Decision(
             time_s=self.now_s,
             demand=self.reading_value,
@@ -237,48 +235,47 @@ class _Draft:
         if memory["steps"] == 0:
             begin_reference(memory, self.current)
             begin_band(memory, self.current)
-        level, bad_ratio = _level(demand, terms), usable_ratio(self.observation.bad_ratio)
-        for _ in range(_steps_since(self.state, self.now_s)):
-            observe(memory, level, terms["price"], terms["horizon"])
-            if bad_ratio is not None:
-                observe_bad(memory, bad_ratio, self.observation.ready_replicas)
+        bad_ratio, steps = usable_ratio(self.observation.bad_ratio), _steps_since(self.state, self.now_s)
+        measured = NOT_MEASURED if bad_ratio is None else bad_ratio
+        take_reading(memory, terms, _level(demand, terms), measured, self.observation.ready_replicas, steps)
         if self.state.added_s is not None:  # steps that fill a gap may be from before the addition
             memory["since_add"] = min(memory["since_add"], 1 + int((self.now_s - self.state.added_s) / STEP_S))
-        memory["level"] = level  # rules and guards go by the newest reading between two steps of the grid, too
-        reference_hpa(memory, terms)
-        aim(memory, terms["horizon"])
 
     def _standstills(self) -> list[Reason]:
         """Why nothing may change at all; said while it stands, whether or not anybody wants a change."""
         paused = [Reason.PAUSED] if self.spec.paused else []
         return [*paused, *(reason for reason in STANDSTILLS if reason in self.holds)]
 
-    def _guard(self, guards: tuple[tuple[Reason, Guard], ...]) -> None:
-        for reason, guard in guards:
-            fitted = guard(self.replicas, self.current, self.observation.ready_replicas, self.memory, self.terms)
-            if fitted != self.replicas:
-                self.reasons.append(reason)
-            self.replicas = fitted
+    @property
+    def _size(self) -> tuple[int, int]:
+        return self.current, self.observation.ready_replicas
+
+    @property
+    def _hold_bits(self) -> int:
+        return bits_of(self.holds)
+
+    def _take(self, fitted: tuple[int, int]) -> None:
+        """Take what a kernel of the envelope left, and its reasons."""
+        self.replicas, bits = fitted
+        self.reasons.extend(reasons_in(bits))
 
     def _hold(self) -> None:
-        for reason, hold in HOLDS:
-            if reason in self.holds:
-                held = hold(self.replicas, self.current)
-                if held != self.replicas:
-                    self.reasons.append(reason)
-                self.replicas = held
+        self._take(hold(self.replicas, self.current, self._hold_bits))
 
-    def _keep_fallback(self) -> None:
-        """Remove nothing that the fallback asked for within the window for scaling down."""
+    def _bound(self) -> None:
+        self._take(bound(self.replicas, *self._size, self.memory, self.terms))
+
+    def _kept(self) -> int:
+        """What the fallback asked for within the window for scaling down, which is not removed yet; 0 for nothing."""
         asked = self.state.fell_back
         if asked is None or self.now_s - asked.at_s >= _release_window_s(self.spec):
-            return
-        kept = max(self.replicas, min(asked.replicas, self.current))
-        if kept != self.replicas:
-            self.reasons.append(Reason.FALLBACK_KEPT)
-        self.replicas = kept
+            return 0
+        return asked.replicas
 
     def _limit(self) -> None:
+        if self.spec.behavior is None:
+            self._take(limit(self.replicas, *self._size, self.memory, self.terms))
+            return
         self.replicas, reasons, self.state.behavior = fit_behavior(
             self.replicas, self.current, self.spec.behavior, self.state.behavior, self.now_s
         )
@@ -290,7 +287,7 @@ class _Draft:
         self.proposed = self.replicas = max(self.current, _replicas_now(demand, self.current, self.memory, self.terms))
         self._hold()
         self._limit()
-        self._guard(BOUNDS)
+        self._bound()
 
     def _fall_back(self) -> None:
         """Without a reading: hold, and after the fallback's delay never less than it asks for; only bounds remove."""
@@ -306,7 +303,7 @@ class _Draft:
             self.proposed = self.replicas = wanted
             self._hold()
             self._remember_fallback()
-        self._guard(BOUNDS)
+        self._bound()
 
     def _remember_fallback(self) -> None:
         """Let what the fallback asks for count as a recommendation, so that its replicas leave as a peak's do."""

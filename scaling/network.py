@@ -1,6 +1,6 @@
 """The trained network as plain numbers: layers of float32 weights and the pass through them.
 
-Owns the arithmetic of one decision. What the inputs mean is left to `features`, what the outputs ask for to `action`,
+Owns the arithmetic of one decision. What the inputs mean is left to `features`, what the outputs ask for to `band`,
 and how a network is stored to `policy_file`.
 """
 
@@ -59,7 +59,7 @@ class Network:
 
         A row gets the same answer alone, in a batch and on another machine: sums run in float64 and only the answer
         is rounded. In float32 the order of summation, which differs with the batch, changes every third answer's last
-        bits. A row with NaN is answered with NaN, which the guards turn into a hold.
+        bits. A row with NaN is answered with NaN, for which `gate` puts the HPA's rule in place.
         """
         if len(x) <= ROWS_PER_BLOCK:
             return self._forward_block(x)

@@ -1,47 +1,16 @@
-"""The numbers of a `ScalingSpec` that a decision computes with, as a record.
+"""The numbers of a `ScalingSpec` that a decision computes with, as a record: `TABLE` has each, with unit and meaning.
 
-| field | unit | meaning |
-|---|---|---|
-| stated_capacity | demand | what one replica is stated to serve; one pod of demand |
-| min_replicas, max_replicas | replicas | bounds |
-| price | 1 | of a bad request: 30 means that 1 % bad costs 30 % of the ideal bill |
-| action_price | pod-steps | of one pod added or removed |
-| horizon | steps | until the pods of the next decision serve, metric lag included |
-| reference_target | 1 | utilisation that the reference HPA aims at |
-| reference_window | decisions | down-stabilisation of the reference HPA |
-| release_window | decisions | a band releases only what no decision in this window asked for |
-| hold_after_add | steps | nothing is removed for so long after a scale-up |
-| floor_utilization, ceiling_ratio, min_ready_ratio | 1 | guardrails |
-| up_only | 0 or 1 | mode UpOnly |
+A new number needs one row of the table, and the kernel that reads it.
 """
 
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from scaling.spec import Mode, ScalingSpec
 from scaling.workload import RECENT_STEPS, REFERENCE_STEPS, STEP_S, TARGET_STEPS
-
-TERMS = np.dtype(
-    [
-        ("stated_capacity", np.float64),
-        ("min_replicas", np.int64),
-        ("max_replicas", np.int64),
-        ("price", np.float64),
-        ("action_price", np.float64),
-        ("horizon", np.int64),
-        ("reference_target", np.float64),
-        ("reference_window", np.int64),
-        ("release_window", np.int64),
-        ("hold_after_add", np.int64),
-        ("floor_utilization", np.float64),
-        ("ceiling_ratio", np.float64),
-        ("min_ready_ratio", np.float64),
-        ("up_only", np.int64),
-    ],
-    align=True,
-)
 
 METRIC_LAG_STEPS = 2
 """A 60 s rate shows a rise about half its window late: two steps of 15 s."""
@@ -63,25 +32,62 @@ def horizon_steps(startup_s: float, interval_s: float = STEP_S) -> int:
     return max(LEAST_HORIZON_STEPS, min(RECENT_STEPS - 2, steps))
 
 
+class Term(NamedTuple):
+    """One number of a decision."""
+
+    name: str
+    kind: type
+    unit: str
+    meaning: str
+    of: Callable[[ScalingSpec], float]
+    """Its value for a spec."""
+
+
+def _decisions(window_s: float, interval_s: float, most: int) -> int:
+    return max(1, min(most, int(window_s / interval_s)))
+
+
+def _horizon(spec: ScalingSpec) -> int:
+    return horizon_steps(DEFAULT_STARTUP_S if spec.startup_s is None else spec.startup_s, spec.interval_s)
+
+
+def _reference_window(spec: ScalingSpec) -> int:
+    return _decisions(REFERENCE_WINDOW_S, spec.interval_s, REFERENCE_STEPS - 1)
+
+
+def _release_window(spec: ScalingSpec) -> int:
+    return _decisions(RELEASE_WINDOW_S, spec.interval_s, TARGET_STEPS)
+
+
+TABLE = (
+    Term("stated_capacity", np.float64, "demand", "what one replica is stated to serve; one pod of demand",
+         lambda spec: spec.stated_capacity),
+    Term("min_replicas", np.int64, "replicas", "lower bound", lambda spec: spec.min_replicas),
+    Term("max_replicas", np.int64, "replicas", "upper bound", lambda spec: spec.max_replicas),
+    Term("price", np.float64, "1", "of a bad request: 30 means that 1 % bad costs 30 % of the ideal bill",
+         lambda spec: spec.price),
+    Term("action_price", np.float64, "pod-steps", "of one pod added or removed", lambda spec: spec.action_price),
+    Term("horizon", np.int64, "steps", "until the pods of the next decision serve, metric lag included", _horizon),
+    Term("reference_target", np.float64, "1", "utilisation that the reference HPA aims at",
+         lambda spec: spec.target_per_replica / spec.stated_capacity),
+    Term("reference_window", np.int64, "decisions", "down-stabilisation of the reference HPA", _reference_window),
+    Term("release_window", np.int64, "decisions", "a band releases only what no decision in this window asked for",
+         _release_window),
+    Term("hold_after_add", np.int64, "steps", "nothing is removed for so long after a scale-up",
+         lambda spec: round(HOLD_AFTER_ADD_S / STEP_S)),
+    Term("floor_utilization", np.float64, "1", "present demand needs replicas at this share of their capacity",
+         lambda spec: spec.guardrails.floor_utilization_ratio),
+    Term("ceiling_ratio", np.float64, "1", "at most so many times the reference HPA's replicas",
+         lambda spec: spec.guardrails.ceiling_ratio),
+    Term("min_ready_ratio", np.float64, "1", "nothing is removed while a smaller share of the replicas serves",
+         lambda spec: spec.guardrails.min_ready_ratio),
+    Term("up_only", np.int64, "0 or 1", "mode UpOnly", lambda spec: int(spec.mode is Mode.UP_ONLY)),
+)  # fmt: skip
+"""Every number, in the order of the record."""
+
+TERMS = np.dtype([(term.name, term.kind) for term in TABLE], align=True)
+
+
 def terms_of(spec: ScalingSpec) -> dict[str, Any]:
     """The terms of a spec, as a dict for plain Python; `np.array(tuple(terms.values()), TERMS)` is the record."""
-    return {  # in the order of TERMS
-        "stated_capacity": spec.stated_capacity,
-        "min_replicas": spec.min_replicas,
-        "max_replicas": spec.max_replicas,
-        "price": spec.price,
-        "action_price": spec.action_price,
-        "horizon": horizon_steps(DEFAULT_STARTUP_S if spec.startup_s is None else spec.startup_s, spec.interval_s),
-        "reference_target": spec.target_per_replica / spec.stated_capacity,
-        "reference_window": _decisions(REFERENCE_WINDOW_S, spec.interval_s, REFERENCE_STEPS - 1),
-        "release_window": _decisions(RELEASE_WINDOW_S, spec.interval_s, TARGET_STEPS),
-        "hold_after_add": round(HOLD_AFTER_ADD_S / STEP_S),
-        "floor_utilization": spec.guardrails.floor_utilization_ratio,
-        "ceiling_ratio": spec.guardrails.ceiling_ratio,
-        "min_ready_ratio": spec.guardrails.min_ready_ratio,
-        "up_only": int(spec.mode is Mode.UP_ONLY),
-    }
-
-
-def _decisions(window_s: float, interval_s: float, limit: int) -> int:
-    return max(1, min(limit, int(window_s / interval_s)))
+    return {term.name: term.of(spec) for term in TABLE}

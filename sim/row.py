@@ -3,12 +3,11 @@
 The same functions run one cluster in plain Python and thousands compiled (`sim.fleet`).
 """
 
-from scaling.band import aim, clamp_to_band
-from scaling.capacity import observe_bad
-from scaling.guardrails import fit_envelope
+from scaling.band import clamp_to_band
+from scaling.guardrails import fit
 from scaling.kernel import Record, kernel
-from scaling.reference import reference_hpa
-from scaling.workload import RECENT_STEPS, observe
+from scaling.reading import take_reading
+from scaling.workload import RECENT_STEPS
 from sim.rivals import CONSTANT, propose
 
 
@@ -26,7 +25,7 @@ def decide_row(
     if c["metric_missing"] == 1 or w["steps"] == 0:
         return int(current)
     lo, hi = propose(rule, argument, w, r, terms, current, raise_by, release_by)
-    target = fit_envelope(clamp_to_band(current, lo, hi), current, c["ready"], w, terms)
+    target, _ = fit(clamp_to_band(current, lo, hi), current, c["ready"], 0, 0, w, terms)
     if target > current:
         w["since_add"] = 0
     return target
@@ -41,12 +40,9 @@ def observe_row(w: Record, terms: Record, c: Record) -> None:
     if c["metric_missing"] == 1:
         c["missed_steps"] += 1
         return
-    for _ in range(min(RECENT_STEPS, 1 + c["missed_steps"])):
-        observe(w, c["metric_rps"] / terms["stated_capacity"], terms["price"], terms["horizon"])
-        observe_bad(w, c["metric_bad_ratio"], c["ready"])
+    steps = min(RECENT_STEPS, 1 + c["missed_steps"])
+    take_reading(w, terms, c["metric_rps"] / terms["stated_capacity"], c["metric_bad_ratio"], c["ready"], steps)
     c["missed_steps"] = 0
-    reference_hpa(w, terms)
-    aim(w, terms["horizon"])
 
 
 @kernel

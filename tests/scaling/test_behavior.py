@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from scaling.behavior import BehaviorLog, fit_behavior, log_change
 from scaling.decision import Reason
+from scaling.guardrails import limit, reasons_in
 from scaling.hpa_settings import Behavior, PolicyRule, ScalingRules
 
 STEP_S = 15.0
@@ -48,7 +49,8 @@ def percent(value, period_s):
     ],
 )
 def test_without_behavior_one_decision_at_most_doubles(current, wanted, size, reasons):
-    assert fit_behavior(wanted, current, None, BehaviorLog(), 0.0) == (size, reasons, BehaviorLog())
+    fitted, bits = limit(wanted, current, current, {}, {})
+    assert (fitted, tuple(reasons_in(bits))) == (size, reasons)
 
 
 def test_without_behavior_nothing_is_logged():

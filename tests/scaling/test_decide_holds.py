@@ -16,7 +16,7 @@ from tests.scaling.builders import ScriptedPolicy, a_network_policy, a_spec, a_s
 
 CONFLICT, FROZEN, JUST_STARTED = Reason.CONFLICT, Reason.FROZEN, Reason.JUST_STARTED
 REMOVES_NOTHING = (Reason.ROLLOUT, Reason.UNHEALTHY, Reason.NO_SCALE_DOWN)
-ALL_HOLDS = (*STANDSTILLS, *(reason for reason, _ in HOLDS))
+ALL_HOLDS = (*STANDSTILLS, *HOLDS)
 STALE = Unknown(Reason.METRIC_STALE)
 BELOW, WITHIN, ABOVE = Reason.BELOW_BAND, Reason.WITHIN_BAND, Reason.ABOVE_BAND
 

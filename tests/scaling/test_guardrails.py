@@ -9,21 +9,35 @@ from hypothesis import strategies as st
 
 from scaling.decide import PolicyState, decide
 from scaling.decision import Reason
-from scaling.guardrails import BOUNDS, GUARDS, fit_envelope, limit_scale_up
+from scaling.guardrails import (
+    bound,
+    cap_at_reference,
+    fit,
+    keep_floor,
+    limit_scale_up,
+    lower_to_max,
+    only_up,
+    raise_to_min,
+    reasons_in,
+    surround,
+    wait_for_ready,
+)
 from scaling.observation import Unknown, Value
 from scaling.spec import Mode
 from tests.scaling.builders import ScriptedPolicy, a_spec, an_observation, some_terms
 
 
-def passed(guards, replicas, current, ready, memory, terms):
-    """The size after each guard in turn, and the reasons of those that changed it."""
-    reasons = []
-    for reason, guard in guards:
-        fitted = guard(replicas, current, ready, memory, terms)
-        if fitted != replicas:
-            reasons.append(reason)
-        replicas = fitted
-    return replicas, tuple(reasons)
+def guarded(replicas, current, ready, memory, terms):
+    """The size that the guards leave, and the reasons of those that changed it."""
+    size, bits = surround(replicas, current, ready, 0, 0, memory, terms)
+    return size, tuple(reasons_in(bits))
+
+
+def bounded(replicas, current, ready, memory, terms):
+    """The same with the bounds, last."""
+    size, reasons = guarded(replicas, current, ready, memory, terms)
+    size, bits = bound(size, current, ready, memory, terms)
+    return size, (*reasons, *reasons_in(bits))
 
 
 def a_memory_of(level=7.0, reference=10, capacity_ratio=1.0) -> dict[str, Any]:
@@ -69,12 +83,12 @@ def a_memory_of(level=7.0, reference=10, capacity_ratio=1.0) -> dict[str, Any]:
 )
 def test_guards_explain_every_change(proposed, fields, terms, chosen, reasons):
     memory, all_terms = a_memory_of(**fields), some_terms(**terms)
-    assert passed(GUARDS + BOUNDS, proposed, 10, 10, memory, all_terms) == (chosen, reasons)
+    assert bounded(proposed, 10, 10, memory, all_terms) == (chosen, reasons)
 
 
 @pytest.mark.parametrize(("ready", "size"), [(0, 10), (4, 10), (5, 8), (10, 8), (14, 8)])
 def test_half_of_the_replicas_must_be_ready_before_any_is_removed(ready, size):
-    assert passed(GUARDS, 8, 10, ready, a_memory_of(), some_terms())[0] == size
+    assert guarded(8, 10, ready, a_memory_of(), some_terms())[0] == size
 
 
 @pytest.mark.parametrize(("current", "most"), [(0, 4), (1, 4), (2, 4), (3, 6), (50, 100)])
@@ -106,7 +120,7 @@ terms_of_specs = st.builds(
 @settings(max_examples=300, deadline=None)
 @given(wild_sizes, sizes, sizes, memories, terms_of_specs)
 def test_the_envelope_holds_whatever_is_proposed(proposed, current, ready, memory, terms):
-    size = fit_envelope(proposed, current, ready, memory, terms)
+    size, _ = fit(proposed, current, ready, 0, 0, memory, terms)
     lowest, highest = terms["min_replicas"], terms["max_replicas"]
     floor = math.ceil(memory["level"] / (terms["floor_utilization"] * memory["capacity_ratio"]) - 1e-9)
     ceiling = math.ceil(terms["ceiling_ratio"] * memory["reference_replicas"])
@@ -122,10 +136,27 @@ def test_the_envelope_holds_whatever_is_proposed(proposed, current, ready, memor
 
 @settings(max_examples=200, deadline=None)
 @given(wild_sizes, sizes, sizes, memories, terms_of_specs)
-def test_a_fleet_fits_the_envelope_as_one_guard_after_the_other(proposed, current, ready, memory, terms):
-    step_limit = ((Reason.SCALE_UP_LIMIT, limit_scale_up),)
-    one_by_one, _ = passed(GUARDS + step_limit + BOUNDS, proposed, current, ready, memory, terms)
-    assert fit_envelope(proposed, current, ready, memory, terms) == one_by_one
+def test_the_envelope_is_one_rule_after_the_other_and_names_those_that_changed_something(
+    proposed, current, ready, memory, terms
+):
+    size, changed = proposed, []
+    for reason, rule in ORDER:
+        fitted = rule(size, current, ready, memory, terms)
+        changed += [reason] if fitted != size else []
+        size = fitted
+    fitted, bits = fit(proposed, current, ready, 0, 0, memory, terms)
+    assert (fitted, reasons_in(bits)) == (size, changed)
+
+
+ORDER = (
+    (Reason.CEILING_RATIO, cap_at_reference),
+    (Reason.FLOOR_UTILIZATION, keep_floor),
+    (Reason.MIN_READY, wait_for_ready),
+    (Reason.UP_ONLY, only_up),
+    (Reason.SCALE_UP_LIMIT, limit_scale_up),
+    (Reason.TOO_FEW_REPLICAS, raise_to_min),
+    (Reason.TOO_MANY_REPLICAS, lower_to_max),
+)
 
 
 any_float = st.floats(width=32)  # NaN and infinities too
