@@ -36,7 +36,7 @@ OVERRIDES = (
 """Reasons by which a guard changed what a policy wanted."""
 
 
-class PolicyRecord(NamedTuple):
+class PolicySample(NamedTuple):
     """What is exported of one policy; None has no sample."""
 
     namespace: str
@@ -99,7 +99,7 @@ def unfamiliar_ratio(decision: Decision | None) -> float:
     return 0.0 if decision is None else len(decision.out_of_distribution) / N_FEATURES
 
 
-Read = Callable[[PolicyRecord], float | None]
+Read = Callable[[PolicySample], float | None]
 
 GAUGES: tuple[tuple[str, str, Read], ...] = (
     ("desired_replicas", "Replicas that the last decision chose.", lambda record: record.desired),
@@ -161,7 +161,7 @@ class PolicyCollector(Collector):
 
     def __init__(self, now_s: Callable[[], float]) -> None:
         self._now_s = now_s
-        self.records: dict[str, PolicyRecord] = {}
+        self.records: dict[str, PolicySample] = {}
 
     def describe(self) -> list[Metric]:
         """Nothing beforehand: registering then scrapes nothing."""
@@ -196,13 +196,13 @@ class PolicyCollector(Collector):
         if any(record.would_be for record in records):
             yield from self._twins(records, labels)
 
-    def _twins(self, records: Sequence[PolicyRecord], labels: Sequence[dict[str, str]]) -> Iterator[Metric]:
+    def _twins(self, records: Sequence[PolicySample], labels: Sequence[dict[str, str]]) -> Iterator[Metric]:
         for name, about, read in TWIN_GAUGES:
             values = (None if record.would_be is None else read(record.would_be) for record in records)
             yield _family(f"dry_run_{name}", about, labels, values)
 
 
-def _info(record: PolicyRecord) -> dict[str, str]:
+def _info(record: PolicySample) -> dict[str, str]:
     return {"policy_ref": record.policy_ref, "sha256": record.sha256, "mode": record.mode}
 
 

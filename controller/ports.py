@@ -15,7 +15,7 @@ from scaling.spec import ScalingSpec
 
 @dataclass
 class Target:
-    """One ScalingPolicy under our care: the resource and what is remembered of its workload."""
+    """One ScalingPolicy that is served: the resource and what is remembered of its workload."""
 
     resource: PolicyResource
     state: PolicyState = field(default_factory=PolicyState)
@@ -61,7 +61,7 @@ class Scale:
     replicas: int
     ready: int
     holds: tuple[Reason, ...] = ()
-    rival: Refused | None = None
+    competitor: Refused | None = None
     """Who else scales it, where a hold says CONFLICT."""
     waiting: Refused | None = None
     """Who would scale it too and holds, since this policy comes first."""

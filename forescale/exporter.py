@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from controller.crd.resource import PolicyResource
 from controller.frame import Frame
-from controller.policy_metrics import DecisionCounters, PolicyCollector, PolicyRecord, register_build, unfamiliar_ratio
+from controller.policy_metrics import DecisionCounters, PolicyCollector, PolicySample, register_build, unfamiliar_ratio
 from controller.ports import WouldBe
 from forescale.metrics_page import metrics_page
 from scaling.decision import Decision, Reason
@@ -59,9 +59,9 @@ class Exporter:
             self._decided.note(frame.decision)
 
 
-def _record(resource: PolicyResource, policy: Policy, frame: Frame) -> PolicyRecord:
+def _record(resource: PolicyResource, policy: Policy, frame: Frame) -> PolicySample:
     decision, spec = frame.decision, resource.spec
-    return PolicyRecord(
+    return PolicySample(
         namespace=resource.namespace,
         policy=resource.name,
         desired=decision.final_replicas,

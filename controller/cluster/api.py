@@ -22,7 +22,7 @@ import aiohttp
 from controller.cluster.api_access import ApiSettings, Login, log_in
 from controller.cluster.api_answer import ApiError, answer_of, connection_failure
 from controller.cluster.api_path import is_safe, namespace_of, resource_of
-from controller.cluster.pace import Pace, QueueFullError, ShedError, Turn
+from controller.cluster.rate_limiter import Priority, QueueFullError, RateLimiter, ShedError
 from scaling.errors import InputError
 
 __all__ = ["ApiError", "ApiSettings", "KubeApi", "Watcher"]
@@ -41,7 +41,7 @@ MERGE_PATCH = "application/merge-patch+json"
 NAMES_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 NO_QUERY: Mapping[str, str] = MappingProxyType({})
 
-TURN_OF = {"scalingpolicies/status": Turn.TELL, "events": Turn.TELL, "pods": Turn.LEARN}
+TURN_OF = {"scalingpolicies/status": Priority.TELL, "events": Priority.TELL, "pods": Priority.LEARN}
 """Of what no decision waits for; reads and changes are told apart by their verb."""
 
 MOST_TRIES = 5
@@ -87,8 +87,8 @@ class _Request:
         return self.namespace or namespace_of(self.path)
 
     @property
-    def turn(self) -> Turn:
-        return TURN_OF.get(resource_of(self.path), Turn.READ if self.verb == "GET" else Turn.CHANGE)
+    def turn(self) -> Priority:
+        return TURN_OF.get(resource_of(self.path), Priority.READ if self.verb == "GET" else Priority.CHANGE)
 
     @property
     def target(self) -> str:
@@ -120,7 +120,7 @@ class KubeApi:
     def __init__(self, settings: ApiSettings, watcher: Watcher | None = None) -> None:
         self.settings = settings
         self._watcher = watcher
-        self._pace = Pace(settings.requests_per_s, settings.burst)
+        self._pace = RateLimiter(settings.requests_per_s, settings.burst)
         self._login: Login | None = None
         self._login_gate = asyncio.Lock()
         self._login_after_s = -math.inf

@@ -44,7 +44,7 @@ KIND_SILENT = Backoff(5.0, 60.0)
 
 OF_REASON = {"ApiUnavailable": SILENT, "Forbidden": FORBIDDEN, "Throttled": THROTTLED}
 OF_KIND = {"KindNotFound": THROTTLED, "NoScaleSubresource": THROTTLED}
-"""Answers of discovery, which `kinds.py` remembers: to ask it again costs no request."""
+"""Answers of discovery, which `discovery.py` remembers: to ask it again costs no request."""
 
 
 def backoff_of(refused: Refused) -> Backoff:

@@ -234,10 +234,10 @@ def _conflict(outcome: Outcome) -> Said:
     if Reason.CONFLICT not in outcome.observation.holds:
         waiting = None if isinstance(outcome.scale, Refused) else outcome.scale.waiting
         return Said("False", "NobodyElse") if waiting is None else Said("False", waiting.reason, waiting.message)
-    rival = None if isinstance(outcome.scale, Refused) else outcome.scale.rival
-    if rival is None:
+    competitor = None if isinstance(outcome.scale, Refused) else outcome.scale.competitor
+    if competitor is None:
         return Said("True", "ScaledByAnother", "somebody else scales the target, so its replicas are held")
-    return Said("True", rival.reason, rival.message)
+    return Said("True", competitor.reason, competitor.message)
 
 
 def _policy_healthy(decision: Decision | None, facts: Facts) -> Said | None:

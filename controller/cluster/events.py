@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from controller.causes import one_line
+from controller.cluster.competitors import TARGET_SHARED
 from controller.cluster.conditions import MESSAGE_CHARACTERS, Facts, is_dry_run
-from controller.cluster.rivals import TARGET_SHARED
 from controller.cluster.status import quantity
 from controller.crd.status import rfc3339
 from controller.crd.tables import API_VERSION, KIND

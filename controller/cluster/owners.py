@@ -1,7 +1,7 @@
 """Whose a workload is: the object that controls it, and whether that one sets its size.
 
 Pure. A controller that sets spec.replicas of what it owns undoes every write of ours. Who does it in spite of all that
-is said here, `contests.py` finds out.
+is said here, `manager_conflicts.py` finds out.
 
 Source: https://kubernetes.io/docs/concepts/overview/working-with-objects/owners-dependents/
 """

@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from controller.cluster.api import ApiError
-from controller.cluster.kinds import Reads
+from controller.cluster.discovery import Reads
 from controller.ports import Scale, Target
 from scaling.decision import Reason
 
@@ -79,7 +79,7 @@ class Startups:
         return median_startup_s(pods)
 
     def forget(self, target: Target) -> None:
-        """Begin anew, or end: the target is another one, or no longer under care."""
+        """Begin anew, or end: the target is another one, or no longer served."""
         self._courses.pop(target.name, None)
 
     async def _list(self, namespace: str, selector: str, now_s: float) -> list[Mapping[str, Any]] | None:

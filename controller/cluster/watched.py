@@ -1,7 +1,7 @@
 """What the watches told of workloads: of each a small record, so that thousands cost neither requests nor memory.
 
 Owns what a Deployment's or StatefulSet's body means: replicas, readiness, whether a rollout is under way, who set the
-size. Who watches and relists is left to the caller, what is made of a record to `workloads.py` and `rivals.py`.
+size. Who watches and relists is left to the caller, what is made of a record to `workloads.py` and `competitors.py`.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from controller.cluster.owners import Owner, owner_of
-from controller.cluster.roll import Roll, is_within
+from controller.cluster.sync_state import SyncState, is_within
 from controller.crd.tables import TargetRef
 from controller.ports import Refused
 
@@ -68,7 +68,7 @@ class WatchedWorkloads:
 
     def __init__(self, kinds: Collection[tuple[str, str]] = WATCHED) -> None:
         self._of: dict[tuple[str, str], dict[str, Workload]] = {kind: {} for kind in kinds}
-        self._rolls = {kind: Roll() for kind in kinds}
+        self._sync_states = {kind: SyncState() for kind in kinds}
 
     def __len__(self) -> int:
         return sum(map(len, self._of.values()))
@@ -84,8 +84,8 @@ class WatchedWorkloads:
         found = self._of[kind].get(place)
         if found is not None:
             return found
-        roll = self._rolls[kind]
-        if not roll.is_called(namespace) or roll.awaits(place):
+        sync_state = self._sync_states[kind]
+        if not sync_state.has_listed(namespace) or sync_state.is_unseen(place):
             return Refused("NotSynced", f"the watch has not told of {ref.kind} {place} yet")
         return Refused("TargetNotFound", f"{ref.kind} {place} does not exist")
 
@@ -96,7 +96,7 @@ class WatchedWorkloads:
             return
         place = f"{meta['namespace']}/{meta['name']}"
         known = self._of[kind].get(place)
-        self._rolls[kind].tell(meta["uid"])
+        self._sync_states[kind].on_seen(meta["uid"])
         if type_ == "DELETED":
             if known is not None and known.uid == meta["uid"]:
                 del self._of[kind][place]
@@ -121,7 +121,7 @@ class WatchedWorkloads:
         gone = frozenset(known_before) - listed.keys()
         for place in [place for place, record in records.items() if record.uid in gone and is_within(place, namespace)]:
             del records[place]
-        self._rolls[api_version, kind].call(namespace, listed, self.known(api_version, kind))
+        self._sync_states[api_version, kind].on_listed(namespace, listed, self.known(api_version, kind))
 
 
 def is_newer(version: str, than: str) -> bool:

@@ -2,7 +2,8 @@
 resourceVersion.
 
 Owns reading and writing /scale; `ClusterWorkloads` is the only code that can patch one, and a dry run has no use for
-it. What a body means is left to `watched.py`, where a kind is served to `kinds.py`, who else writes to `rivals.py`.
+it. What a body means is left to `watched.py`, where a kind is served to `discovery.py`, and who else writes to
+`competitors.py`.
 """
 
 import zlib
@@ -12,10 +13,10 @@ from typing import Any, Protocol
 
 from controller.cluster.api import ApiError, Body
 from controller.cluster.backoff import SPREAD, backoff_of, with_next_look
-from controller.cluster.contests import MANAGER, Key
-from controller.cluster.kinds import Kinds, Reads, Scalable
+from controller.cluster.competitors import Competitors
+from controller.cluster.discovery import Discovery, Reads, Scalable
+from controller.cluster.manager_conflicts import MANAGER, Key
 from controller.cluster.owners import Owner, owner_of, scaled_by_owner, set_by_owner
-from controller.cluster.rivals import Rivals
 from controller.cluster.watched import WatchedWorkloads, Workload, is_newer
 from controller.ports import Refused, Scale, Target
 from scaling.decision import Reason
@@ -78,13 +79,13 @@ class ReadOnlyWorkloads:
         self,
         api: Reads,
         watched: WatchedWorkloads,
-        kinds: Kinds,
-        rivals: Rivals,
+        kinds: Discovery,
+        competitors: Competitors,
         on_new_target: Callable[[Target], None] = lambda target: None,
     ) -> None:
         """`on_new_target` hears, before the scale is returned, that a target is another object than it was: deleted and
         made again, or another one named. What is remembered of its load belongs to the old one."""
-        self._reads, self._watched, self._kinds, self._rivals = api, watched, kinds, rivals
+        self._reads, self._watched, self._kinds, self._competitors = api, watched, kinds, competitors
         self._on_new_target = on_new_target
         self._asked: dict[Key, _Kept] = {}
         self._told: set[Key] = set()
@@ -111,7 +112,7 @@ class ReadOnlyWorkloads:
         seen = self._known(_key(target))
         if isinstance(seen, Refused):
             return seen
-        unsure = self._rivals.unknown(target)
+        unsure = self._competitors.unknown(target)
         if unsure is not None:
             return unsure
         owned = await self._owned(target, seen, now_s)
@@ -119,9 +120,9 @@ class ReadOnlyWorkloads:
             return owned
         if self._uids.setdefault(target.name, seen.uid) != seen.uid:
             self._uids[target.name] = seen.uid
-            self._rivals.contests.forget(_key(target))
+            self._competitors.manager_conflicts.forget(_key(target))
             self._on_new_target(target)
-        self._rivals.contests.note_scale(_key(target), seen, now_s)
+        self._competitors.manager_conflicts.note_scale(_key(target), seen, now_s)
         return self._as_scale(target, seen, now_s)
 
     def selector(self, target: Target) -> str:
@@ -134,14 +135,14 @@ class ReadOnlyWorkloads:
         return seen.selector if isinstance(seen, Workload) else ""
 
     def forget(self, target: Target) -> None:
-        """Drop all that is kept of a target that is no longer under care."""
+        """Drop all that is kept of a target that is no longer served."""
         key = _key(target)
         self._uids.pop(target.name, None)
-        if not self._rivals.is_shared(target):
+        if not self._competitors.is_shared(target):
             self._asked.pop(key, None)
             self._told.discard(key)
             self._news.pop(key, None)
-            self._rivals.contests.forget(key)
+            self._competitors.manager_conflicts.forget(key)
 
     def _known(self, key: Key) -> Workload | Refused:
         seen: Workload | Refused
@@ -223,9 +224,11 @@ class ReadOnlyWorkloads:
         return _unless_never_told(seen, key in self._told)
 
     def _as_scale(self, target: Target, seen: Workload, now_s: float) -> Scale:
-        rival = self._rivals.of(target, now_s)
-        holds = (Reason.CONFLICT,) * (rival is not None) + (Reason.ROLLOUT,) * seen.rollout
-        return Scale(seen.replicas, seen.ready, holds, rival, self._rivals.waiting(target), seen.ready_known, seen.uid)
+        competitor = self._competitors.of(target, now_s)
+        holds = (Reason.CONFLICT,) * (competitor is not None) + (Reason.ROLLOUT,) * seen.rollout
+        return Scale(
+            seen.replicas, seen.ready, holds, competitor, self._competitors.waiting(target), seen.ready_known, seen.uid
+        )
 
 
 class ClusterWorkloads(ReadOnlyWorkloads):
@@ -235,12 +238,12 @@ class ClusterWorkloads(ReadOnlyWorkloads):
         self,
         api: Writes,
         watched: WatchedWorkloads,
-        kinds: Kinds,
-        rivals: Rivals,
+        kinds: Discovery,
+        competitors: Competitors,
         may_write: Callable[[], bool],
         on_new_target: Callable[[Target], None] = lambda target: None,
     ) -> None:
-        super().__init__(api, watched, kinds, rivals, on_new_target)
+        super().__init__(api, watched, kinds, competitors, on_new_target)
         self._api, self._may_write = api, may_write
         self._forbidden: dict[Key, _Kept] = {}
 
@@ -263,12 +266,12 @@ class ClusterWorkloads(ReadOnlyWorkloads):
         self._forbidden.pop(key, None)
         if not target.superseded:  # and forgotten meanwhile, maybe for good
             self._news[key] = written, self._now_s
-            self._rivals.contests.note_write(key, written)
+            self._competitors.manager_conflicts.note_write(key, written)
         return None if written.replicas == replicas else _overruled(key, replicas, written)
 
     def forget(self, target: Target) -> None:
-        """Drop all that is kept of a target that is no longer under care."""
-        if not self._rivals.is_shared(target):
+        """Drop all that is kept of a target that is no longer served."""
+        if not self._competitors.is_shared(target):
             self._forbidden.pop(_key(target), None)
         super().forget(target)
 
@@ -279,7 +282,7 @@ class ClusterWorkloads(ReadOnlyWorkloads):
         elif refused.reason in (CHANGED, "TargetNotFound"):
             self._asked.pop(key, None)
         elif refused.reason == "ApiUnavailable":  # and maybe done
-            self._rivals.contests.note_lost_write(key)
+            self._competitors.manager_conflicts.note_lost_write(key)
 
     async def _written(
         self, target: Target, seen: Scale, replicas: int, place: Scalable, now_s: float
@@ -327,11 +330,11 @@ class ClusterWorkloads(ReadOnlyWorkloads):
         if owned:
             raise _WithheldError(owned)
         if known.replicas != seen.replicas:
-            self._rivals.contests.note_forestalled(key, replicas)
+            self._competitors.manager_conflicts.note_forestalled(key, replicas)
             raise _WithheldError(_changed(key, seen.replicas, known.replicas))
         now = self._as_scale(target, known, now_s)
-        if now.rival is not None:
-            raise _WithheldError(now.rival)
+        if now.competitor is not None:
+            raise _WithheldError(now.competitor)
         if replicas < known.replicas and not set(now.holds) <= set(seen.holds):
             raise _WithheldError(Refused(CHANGED, f"a rollout of {_named(key)} has begun since we decided"))
         if not self._may_write():

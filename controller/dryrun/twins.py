@@ -54,7 +54,7 @@ class Twins:
             twin.world.wanted = real.replicas
             return real
         wanted = twin.world.wanted
-        return Scale(wanted, min(wanted, twin.world.cluster["ready"]), real.holds, real.rival, real.waiting)
+        return Scale(wanted, min(wanted, twin.world.cluster["ready"]), real.holds, real.competitor, real.waiting)
 
     async def set_replicas(self, target: Target, seen: Scale, replicas: int, now_s: float) -> Refused | None:
         """Let the twin have so many; its pods follow in its next step."""

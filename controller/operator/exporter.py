@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from controller.cluster.conditions import Facts, fallback
-from controller.policy_metrics import DecisionCounters, PolicyCollector, PolicyRecord, register_build, unfamiliar_ratio
+from controller.policy_metrics import DecisionCounters, PolicyCollector, PolicySample, register_build, unfamiliar_ratio
 from controller.ports import Scale, WouldBe
 from controller.reconcile import Outcome
 from scaling.decision import Reason
@@ -124,13 +124,13 @@ class OperatorMetrics:
 
 
 def _record(
-    facts: Facts, outcome: Outcome, would_be: WouldBe | None, newest_s: float | None, before: PolicyRecord | None
-) -> PolicyRecord:
+    facts: Facts, outcome: Outcome, would_be: WouldBe | None, newest_s: float | None, before: PolicySample | None
+) -> PolicySample:
     decision, scale, spec, observed = outcome.decision, outcome.scale, outcome.target.spec, outcome.observation
     seen = scale if isinstance(scale, Scale) else None
     has_load = observed is not None and decision is not None and decision.demand is not None
     last_s = None if before is None else before.decided_s
-    return PolicyRecord(
+    return PolicySample(
         namespace=facts.namespace,
         policy=facts.name,
         desired=None if decision is None else decision.final_replicas,

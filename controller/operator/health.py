@@ -29,13 +29,13 @@ class Health:
             self._led_s = None
             return None
         self._led_s = now_s if self._led_s is None else self._led_s
-        for care in self._policies:
-            if care.target is None:
+        for record in self._policies:
+            if record.target is None:
                 continue
-            late_s = now_s - max(care.since_s, self._led_s)
-            limit_s = OVERDUE_INTERVALS * care.target.spec.interval_s + GRACE_S * (care.looked_s is None)
+            late_s = now_s - max(record.since_s, self._led_s)
+            limit_s = OVERDUE_INTERVALS * record.target.spec.interval_s + GRACE_S * (record.last_evaluated_s is None)
             if late_s > limit_s:
-                return f"no look at {care.namespace}/{care.name} since {late_s:.0f} s, limit {limit_s:.0f} s"
+                return f"no look at {record.namespace}/{record.name} since {late_s:.0f} s, limit {limit_s:.0f} s"
         return None
 
     def unready(self) -> str | None:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from controller.operator.clock import Clock
-from controller.operator.policies import Care
+from controller.operator.policies import PolicyRecord
 from controller.ports import Refused, Scale, Target
 from scaling.decide import PolicyState, remember
 from scaling.spec import EmptyIs
@@ -45,14 +45,14 @@ class Source(Protocol):
 class _Wish(NamedTuple):
     """A policy, and the memory of it that is to be filled."""
 
-    care: Care
+    record: PolicyRecord
     state: PolicyState
     gap_s: float = 0.0
     """How much of the past the memory has only bridged, where that is why it is to be filled."""
 
     def target(self) -> Target | None:
         """The policy's target; None once that has another memory, for which somebody has another wish."""
-        target = self.care.target
+        target = self.record.target
         return target if target is not None and target.state is self.state else None
 
 
@@ -92,13 +92,13 @@ class Histories:
         self._source, self._scale, self._clock = source, scale, clock
         self._hours, self._days = _Line(), _Line()
 
-    def want(self, care: Care, gap_s: float = 0.0) -> None:
+    def want(self, record: PolicyRecord, gap_s: float = 0.0) -> None:
         """Ask for a policy's history; what is known of it meanwhile stays in use until it is there.
 
         `gap_s`: how long nothing was known, which the memory has bridged.
         """
-        if care.target is not None:
-            self._hours.put(_Wish(care, care.target.state, gap_s))
+        if record.target is not None:
+            self._hours.put(_Wish(record, record.target.state, gap_s))
 
     async def run(self) -> None:
         """Work through what is asked for, until cancelled."""
@@ -122,7 +122,7 @@ class Histories:
                 log.exception("no history for %s", target.name)
                 known = False
             if wish.target() is not None:
-                wish.care.remembered = True
+                wish.record.remembered = True
             if not known:
                 line.put_later(wish, RETRY_S)
             elif then is not None:

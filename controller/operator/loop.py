@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from controller.operator.clock import Clock
 from controller.operator.history import Histories
-from controller.operator.policies import Care, Policies
+from controller.operator.policies import Policies, PolicyRecord
 from controller.operator.schedule import Schedule
 from controller.operator.turns import in_turns
 from controller.ports import Ports, Target
@@ -45,10 +45,10 @@ class Loop:
         histories: Histories,
         clock: Clock,
         *,
-        policy_of: Callable[[Care], Policy | None],
+        policy_of: Callable[[PolicyRecord], Policy | None],
         group_of: Callable[[Target], str],
         may_act: Callable[[], bool],
-        report: Callable[[Sequence[tuple[Care, Outcome]]], None],
+        report: Callable[[Sequence[tuple[PolicyRecord, Outcome]]], None],
         ended: Callable[[float], None],
         learn: Callable[[Target], Iterable[object]] = lambda target: (),
     ) -> None:
@@ -65,25 +65,29 @@ class Loop:
         self._ticks: set[asyncio.Task[None]] = set()
         self.schedule = Schedule()
 
-    def take(self, care: Care) -> None:
+    def take(self, record: PolicyRecord) -> None:
         """Take in a policy that is new or was edited."""
-        if care.target is None:
-            self.schedule.drop(care.uid)
+        if record.target is None:
+            self.schedule.drop(record.uid)
             return
-        group, interval_s = self._group_of(care.target), care.target.spec.interval_s
-        self.schedule.put(care.uid, group, interval_s, self._clock.now_s())
-        if not care.remembered:
-            self._histories.want(care)
+        group, interval_s = self._group_of(record.target), record.target.spec.interval_s
+        self.schedule.put(record.uid, group, interval_s, self._clock.now_s())
+        if not record.remembered:
+            self._histories.want(record)
 
-    def leave(self, care: Care) -> None:
+    def leave(self, record: PolicyRecord) -> None:
         """Let go of a policy."""
-        self.schedule.drop(care.uid)
+        self.schedule.drop(record.uid)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Tick until stopped, then let what is under way end."""
         while not stop.is_set():
             now_s = self._clock.now_s()
-            due = [care for care in map(self._policies.get, self.schedule.due(now_s)) if care and care.in_hand is None]
+            due = [
+                record
+                for record in map(self._policies.get, self.schedule.due(now_s))
+                if record and record.in_flight_since_s is None
+            ]
             if due and self._may_act():
                 self._start(due, now_s)
             wait_s = self.schedule.next_s(now_s + LONGEST_SLEEP_S) - self._clock.now_s()
@@ -99,20 +103,20 @@ class Loop:
                 tick.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
-    def _start(self, due: Sequence[Care], now_s: float) -> None:
+    def _start(self, due: Sequence[PolicyRecord], now_s: float) -> None:
         tick = asyncio.create_task(self._tick(due, now_s), name="tick")
         self._ticks.add(tick)
         tick.add_done_callback(self._ticks.discard)
 
-    async def _tick(self, due: Sequence[Care], now_s: float) -> None:
-        by_policy: dict[int, tuple[Policy, list[tuple[Care, Target]]]] = {}  # by the policy's identity
+    async def _tick(self, due: Sequence[PolicyRecord], now_s: float) -> None:
+        by_policy: dict[int, tuple[Policy, list[tuple[PolicyRecord, Target]]]] = {}  # by the policy's identity
         try:
-            for care in due:
-                care.in_hand = now_s
-            async for care in in_turns(due):
-                target, policy = care.target, self._policy_of(care)
-                if target is not None and policy is not None and self._is_prepared(care, target, now_s):
-                    by_policy.setdefault(id(policy), (policy, []))[1].append((care, target))
+            for record in due:
+                record.in_flight_since_s = now_s
+            async for record in in_turns(due):
+                target, policy = record.target, self._policy_of(record)
+                if target is not None and policy is not None and self._is_prepared(record, target, now_s):
+                    by_policy.setdefault(id(policy), (policy, []))[1].append((record, target))
                     async for _ in in_turns(self._learn(target)):
                         pass
             await asyncio.gather(*(self._decide(policy, prepared, now_s) for policy, prepared in by_policy.values()))
@@ -120,53 +124,53 @@ class Loop:
         except Exception:
             log.exception("a tick of %d policies failed", len(due))
         finally:
-            for care in due:
-                if care.in_hand == now_s:  # not in a later tick's hand already
-                    care.in_hand = None
+            for record in due:
+                if record.in_flight_since_s == now_s:  # not in a later tick's hand already
+                    record.in_flight_since_s = None
 
-    async def _decide(self, policy: Policy, prepared: Sequence[tuple[Care, Target]], now_s: float) -> None:
+    async def _decide(self, policy: Policy, prepared: Sequence[tuple[PolicyRecord, Target]], now_s: float) -> None:
         """Decide on the targets that were prepared; one that was edited since is decided on as it was, for nothing."""
-        cares = {id(target): care for care, target in prepared}
+        records = {id(target): record for record, target in prepared}
         targets = [target for _, target in prepared]
         async for outcomes in in_parts(targets, self._ports, policy, now_s, PATIENCE_S):
-            self._tell([(cares[id(outcome.target)], outcome) for outcome in outcomes])
+            self._tell([(records[id(outcome.target)], outcome) for outcome in outcomes])
 
-    def _tell(self, seen: Sequence[tuple[Care, Outcome]]) -> None:
-        for care, outcome in seen:
-            care.in_hand = None
-            if care.target is outcome.target:
-                care.looked_s = self._clock.now_s()
-                self._catch_up(care, outcome)
-            elif care.looked_s is not None:  # edited meanwhile: the next look is no first one for that
-                care.looked_s = self._clock.now_s()
+    def _tell(self, seen: Sequence[tuple[PolicyRecord, Outcome]]) -> None:
+        for record, outcome in seen:
+            record.in_flight_since_s = None
+            if record.target is outcome.target:
+                record.last_evaluated_s = self._clock.now_s()
+                self._catch_up(record, outcome)
+            elif record.last_evaluated_s is not None:  # edited meanwhile: the next look is no first one for that
+                record.last_evaluated_s = self._clock.now_s()
         self._report(seen)
 
-    def _is_prepared(self, care: Care, target: Target, now_s: float) -> bool:
+    def _is_prepared(self, record: PolicyRecord, target: Target, now_s: float) -> bool:
         try:
-            self._prepare(care, target, now_s)
+            self._prepare(record, target, now_s)
         except Exception as error:
-            self._tell([(care, unforeseen(target, error))])
+            self._tell([(record, unforeseen(target, error))])
             return False
         return True
 
-    def _prepare(self, care: Care, target: Target, now_s: float) -> None:
+    def _prepare(self, record: PolicyRecord, target: Target, now_s: float) -> None:
         """Set the wishes of this moment, and what stands against a change."""
         target.spec, holds = wishes_at(target.resource, self._clock.unix_s())
-        if care.startup_s is not None and target.spec.startup_s is None:
-            target.spec = replace(target.spec, startup_s=care.startup_s)
-        target.holds = (*holds, Reason.JUST_STARTED) if self._has_just_started(care, target, now_s) else holds
+        if record.startup_s is not None and target.spec.startup_s is None:
+            target.spec = replace(target.spec, startup_s=record.startup_s)
+        target.holds = (*holds, Reason.JUST_STARTED) if self._has_just_started(record, target, now_s) else holds
 
-    def _catch_up(self, care: Care, outcome: Outcome) -> None:
+    def _catch_up(self, record: PolicyRecord, outcome: Outcome) -> None:
         """Ask for the history again when demand is back after a gap longer than what the memory bridges."""
-        gap_s = care.unknown_s
+        gap_s = record.unknown_s
         state = outcome.target.state
         since_s = state.not_whole_since_s
-        care.unknown_s = 0.0 if since_s is None else self._clock.now_s() - since_s
-        if care.remembered and care.unknown_s == 0.0 and gap_s > RECENT_STEPS * STEP_S:
-            self._histories.want(care, gap_s)
+        record.unknown_s = 0.0 if since_s is None else self._clock.now_s() - since_s
+        if record.remembered and record.unknown_s == 0.0 and gap_s > RECENT_STEPS * STEP_S:
+            self._histories.want(record, gap_s)
 
-    def _has_just_started(self, care: Care, target: Target, now_s: float) -> bool:
+    def _has_just_started(self, record: PolicyRecord, target: Target, now_s: float) -> bool:
         """Nothing is changed on the strength of one look at a workload, nor in its first interval."""
-        age_s = now_s - care.adopted_s
-        is_waiting = not care.remembered and age_s < STARTING_S
-        return care.looked_s is None or age_s < target.spec.interval_s or is_waiting
+        age_s = now_s - record.adopted_s
+        is_waiting = not record.remembered and age_s < STARTING_S
+        return record.last_evaluated_s is None or age_s < target.spec.interval_s or is_waiting

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from controller.cluster.access_review import EVERYWHERE, READING, WRITING, leading, missing
 from controller.cluster.api import KubeApi
 from controller.cluster.api_access import ApiSettings
-from controller.cluster.kinds import Kinds
+from controller.cluster.competitors import HPA, SCALED_OBJECT, Competitors
+from controller.cluster.discovery import Discovery
 from controller.cluster.lease import Lease, LeaseSettings
 from controller.cluster.reporter import Reporter
-from controller.cluster.rights import EVERYWHERE, READING, WRITING, leading, missing
-from controller.cluster.rivals import HPA, SCALED_OBJECT, Rivals
 from controller.cluster.startup import Startups
 from controller.cluster.watched import WatchedWorkloads
 from controller.cluster.workloads import ClusterWorkloads, ReadOnlyWorkloads
@@ -27,13 +27,13 @@ from controller.operator.history import Histories
 from controller.operator.loop import Loop
 from controller.operator.off_limits import OffLimits, own_pod
 from controller.operator.pages import pages
-from controller.operator.policies import Care, Policies
+from controller.operator.policies import Policies, PolicyRecord
 from controller.operator.policy_book import PolicyBook
 from controller.operator.policy_reader import PolicyReader
 from controller.operator.process import set_up
 from controller.operator.query_rules import QueryRules
 from controller.operator.report import Reports
-from controller.operator.restart import recall
+from controller.operator.restart import restore
 from controller.operator.resync import Kept, Resync
 from controller.operator.settings import OperatorSettings
 from controller.operator.told import Note, Told
@@ -113,7 +113,7 @@ class Operator:
         ceilings = Ceilings(settings.max_replicas, settings.max_policies_per_namespace)
         rules = QueryRules(settings.query_language, settings.namespace_label)
         self.policies = Policies(self.clock.now_s, off_limits, ceilings, rules)
-        self.rivals, self.watched, self.book = Rivals(), WatchedWorkloads(), PolicyBook()
+        self.competitors, self.watched, self.book = Competitors(), WatchedWorkloads(), PolicyBook()
         self.policy_reader = PolicyReader(self.api, self.policies, self.book)
         self._build_ports(rehearse)
         self.workloads.on_backoff = self.exporter.backed_off
@@ -148,7 +148,11 @@ class Operator:
         )
         self.resync = Resync(self.api, self._records, settings.namespaces, self._watch_again)
         self.health = Health(self.policies, self.lease, self.watch, self.clock)
-        self.policies.on_change, self.policies.on_gone, self.policies.on_let_go = self._take, self._leave, self._let_go
+        self.policies.on_change, self.policies.on_gone, self.policies.on_release = (
+            self._take,
+            self._leave,
+            self._release,
+        )
 
     async def run(self, stop: asyncio.Event) -> None:
         """Start everything, decide until stopped, and stop in the reverse order."""
@@ -214,14 +218,14 @@ class Operator:
         await stop.wait()
 
     def _build_ports(self, rehearse: Rehearse | None) -> None:
-        kinds = Kinds(self.api)
+        kinds = Discovery(self.api)
         if rehearse is None:
-            writing = ClusterWorkloads(self.api, self.watched, kinds, self.rivals, self.lease.held, self._begin_anew)
+            writing = ClusterWorkloads(self.api, self.watched, kinds, self.competitors, self.lease.held, self._reset)
             self.workloads: ReadOnlyWorkloads = writing
             self.ports = Ports(self.prometheus, writing)
             self.rehearsal: Rehearsal | None = None
         else:
-            self.workloads = ReadOnlyWorkloads(self.api, self.watched, kinds, self.rivals, self._begin_anew)
+            self.workloads = ReadOnlyWorkloads(self.api, self.watched, kinds, self.competitors, self._reset)
             self.rehearsal = rehearse(self.prometheus, self.workloads)
             self.ports = self.rehearsal.ports
 
@@ -241,14 +245,14 @@ class Operator:
                 told=Told(self.watched.note),
             )
 
-        def rivals(group: str, version: str, plural: str, kind: str, note: Note) -> Kept:
+        def competitors(group: str, version: str, plural: str, kind: str, note: Note) -> Kept:
             return Kept(
                 group,
                 version,
                 plural,
-                lambda: self.rivals.known(kind),
-                partial(self.rivals.keep, kind),
-                partial(self.rivals.note_unlisted, kind),
+                lambda: self.competitors.known(kind),
+                partial(self.competitors.keep, kind),
+                partial(self.competitors.note_unlisted, kind),
                 self._watch_again,
                 told=Told(note),
             )
@@ -266,8 +270,8 @@ class Operator:
             ),
             workloads("Deployment", "deployments"),
             workloads("StatefulSet", "statefulsets"),
-            rivals("autoscaling", "v2", "horizontalpodautoscalers", HPA, self.rivals.note_hpa),
-            rivals("keda.sh", "v1alpha1", "scaledobjects", SCALED_OBJECT, self.rivals.note_scaled_object),
+            competitors("autoscaling", "v2", "horizontalpodautoscalers", HPA, self.competitors.note_hpa),
+            competitors("keda.sh", "v1alpha1", "scaledobjects", SCALED_OBJECT, self.competitors.note_scaled_object),
         ]
 
     def _watch_again(self) -> None:
@@ -280,29 +284,29 @@ class Operator:
             self.resync.soon()
         self.policies.note(event, body)
 
-    def _policy_of(self, care: Care) -> Policy | None:
-        asked = self.book.find(care)
+    def _policy_of(self, record: PolicyRecord) -> Policy | None:
+        asked = self.book.find(record)
         return None if asked is None else asked.policy
 
-    def _take(self, care: Care) -> None:
-        self.policy_reader.want(care)
-        self.loop.take(care)
-        if care.target is None:
-            self.rivals.drop(care.uid)
-            self.reports.note_invalid(care)
+    def _take(self, record: PolicyRecord) -> None:
+        self.policy_reader.want(record)
+        self.loop.take(record)
+        if record.target is None:
+            self.competitors.drop(record.uid)
+            self.reports.note_invalid(record)
             return
-        self.rivals.note_policy(None, _as_rival(care, care.target))
-        if care.looked_s is None:
-            recall(care, self.clock)
+        self.competitors.note_policy(None, _as_competitor(record, record.target))
+        if record.last_evaluated_s is None:
+            restore(record, self.clock)
 
-    def _leave(self, care: Care) -> None:
+    def _leave(self, record: PolicyRecord) -> None:
         if not self.policies.known():
             self.resync.soon()
-        self.loop.leave(care)
-        self.reports.forget(care)
-        self.rivals.drop(care.uid)
+        self.loop.leave(record)
+        self.reports.forget(record)
+        self.competitors.drop(record.uid)
 
-    def _let_go(self, target: Target) -> None:
+    def _release(self, target: Target) -> None:
         self.prometheus.forget(target)
         self.workloads.forget(target)
         self.startups.forget(target)
@@ -318,40 +322,40 @@ class Operator:
         self.exporter.leads(held)
         if not held:
             return
-        self.rivals.contests.clear()
+        self.competitors.manager_conflicts.clear()
         self.workloads.ask_again()
         self.resync.soon()
-        for care in self.policies:
-            care.begin_anew(self.clock.now_s())
-            if care.target is not None:
-                before = care.target.state
-                care.target.state = PolicyState(behavior=before.behavior, fell_back=before.fell_back)
+        for record in self.policies:
+            record.reset(self.clock.now_s())
+            if record.target is not None:
+                before = record.target.state
+                record.target.state = PolicyState(behavior=before.behavior, fell_back=before.fell_back)
         self._taking = asyncio.create_task(self._take_all(), name="take all")
 
     async def _take_all(self) -> None:
-        async for care in in_turns(self.policies):
-            if self.policies.get(care.uid) is care:
-                self._take(care)
+        async for record in in_turns(self.policies):
+            if self.policies.get(record.uid) is record:
+                self._take(record)
 
-    def _begin_anew(self, target: Target) -> None:
+    def _reset(self, target: Target) -> None:
         """The target is another object than it was: what is remembered belongs to the old one."""
         target.state, target.holds = PolicyState(), (*target.holds, Reason.JUST_STARTED)
         self.startups.forget(target)
-        care = self.policies.named(target.resource.namespace, target.resource.name)
-        if care is not None and care.target is target:
-            care.startup_s = None
-            care.begin_anew(self.clock.now_s())
-            self.loop.take(care)
+        record = self.policies.named(target.resource.namespace, target.resource.name)
+        if record is not None and record.target is target:
+            record.startup_s = None
+            record.reset(self.clock.now_s())
+            self.loop.take(record)
 
-    def _report(self, seen: Sequence[tuple[Care, Outcome]]) -> None:
+    def _report(self, seen: Sequence[tuple[PolicyRecord, Outcome]]) -> None:
         self.reports.note(seen)
-        sampled = {care.uid: self.prometheus.newest_at_s(outcome.target) for care, outcome in seen}
+        sampled = {record.uid: self.prometheus.newest_at_s(outcome.target) for record, outcome in seen}
         self.loop.schedule.follow({uid: at_s for uid, at_s in sampled.items() if at_s is not None})
 
 
-def _as_rival(care: Care, target: Target) -> dict[str, Any]:
+def _as_competitor(record: PolicyRecord, target: Target) -> dict[str, Any]:
     """What the policies beside it must know of one that is served."""
     ref = target.resource.target
-    names = {"uid": care.uid, "namespace": care.namespace, "name": care.name, "creationTimestamp": care.created}
+    names = {"uid": record.uid, "namespace": record.namespace, "name": record.name, "creationTimestamp": record.created}
     scaled = {"apiVersion": ref.api_version, "kind": ref.kind, "name": ref.name}
     return {"metadata": names, "spec": {"scaleTargetRef": scaled, "mode": target.resource.spec.mode.value}}

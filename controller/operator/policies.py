@@ -1,4 +1,4 @@
-"""The ScalingPolicies under our care, as the watch told of them: read, kept up to date, and given up.
+"""The ScalingPolicies that the operator serves, as the watch told of them: read, kept up to date, and given up.
 
 Owns what is remembered of each. A body that cannot be read or is not served is kept too, as the problem that its status
 must name.
@@ -26,7 +26,7 @@ ANY_PROMQL = QueryRules()
 
 
 @dataclass
-class Care:
+class PolicyRecord:
     """One ScalingPolicy: its identity, what it asks for, and how far we are with it."""
 
     uid: str
@@ -46,9 +46,9 @@ class Care:
     problem: str = ""
     notice: str = ""
     """What the operator's limits changed of it; empty for nothing."""
-    looked_s: float | None = None
+    last_evaluated_s: float | None = None
     """When it was last seen to: decided on, or found to have no scale to decide on."""
-    in_hand: float | None = None
+    in_flight_since_s: float | None = None
     """When the tick began that is at it."""
     remembered: bool = False
     """Its history was asked for, whatever came of that."""
@@ -57,9 +57,9 @@ class Care:
     startup_s: float | None = None
     """How long its target's pods were seen to take from creation to readiness, in seconds."""
 
-    def begin_anew(self, now_s: float) -> None:
+    def reset(self, now_s: float) -> None:
         """Forget how far we were: the next look at it is a first one."""
-        self.adopted_s, self.looked_s, self.remembered, self.unknown_s = now_s, None, False, 0.0
+        self.adopted_s, self.last_evaluated_s, self.remembered, self.unknown_s = now_s, None, False, 0.0
 
     @property
     def age(self) -> Age:
@@ -69,14 +69,14 @@ class Care:
     @property
     def since_s(self) -> float:
         """Since when it has waited to be looked at."""
-        return self.adopted_s if self.looked_s is None else self.looked_s
+        return self.adopted_s if self.last_evaluated_s is None else self.last_evaluated_s
 
 
 class Policies:
     """All of them, by uid.
 
-    `on_change` hears of one that is new or asks for something else, `on_gone` of one that was deleted, and `on_let_go`
-    of a target that is under its care no more: it is gone, cannot be read, or names another.
+    `on_change` hears of one that is new or asks for something else, `on_gone` of one that was deleted, and `on_release`
+    of a target that is not served any more: it is gone, cannot be read, or names another.
     """
 
     def __init__(
@@ -88,31 +88,31 @@ class Policies:
     ) -> None:
         self._now_s, self._off_limits, self._ceilings, self._rules = now_s, off_limits, ceilings, rules
         self._queue = Queue(ceilings.policies)
-        self._cares: dict[str, Care] = {}
+        self._records: dict[str, PolicyRecord] = {}
         self._uids: dict[tuple[str, str], str] = {}
         self._going: dict[str, str] = {}
         """Namespaces by uid of those that are asked to go, and kept by a finalizer."""
-        self.on_change: Callable[[Care], None] = lambda care: None
-        self.on_gone: Callable[[Care], None] = lambda care: None
-        self.on_let_go: Callable[[Target], None] = lambda target: None
+        self.on_change: Callable[[PolicyRecord], None] = lambda record: None
+        self.on_gone: Callable[[PolicyRecord], None] = lambda record: None
+        self.on_release: Callable[[Target], None] = lambda target: None
 
-    def __iter__(self) -> Iterator[Care]:
-        return iter(list(self._cares.values()))
+    def __iter__(self) -> Iterator[PolicyRecord]:
+        return iter(list(self._records.values()))
 
     def __len__(self) -> int:
-        return len(self._cares)
+        return len(self._records)
 
-    def get(self, uid: str) -> Care | None:
+    def get(self, uid: str) -> PolicyRecord | None:
         """The policy of that uid."""
-        return self._cares.get(uid)
+        return self._records.get(uid)
 
-    def named(self, namespace: str, name: str) -> Care | None:
+    def named(self, namespace: str, name: str) -> PolicyRecord | None:
         """The policy of that name."""
-        return self._cares.get(self._uids.get((namespace, name), ""))
+        return self._records.get(self._uids.get((namespace, name), ""))
 
     def known(self) -> frozenset[str]:
         """The uids of all that was told of and exists, for `keep`."""
-        return frozenset(self._cares) | self._going.keys()
+        return frozenset(self._records) | self._going.keys()
 
     def note(self, event: str | None, body: Mapping[str, Any]) -> None:
         """Take in an event of the watch: None for a body that was listed, or ADDED, MODIFIED, DELETED."""
@@ -123,15 +123,15 @@ class Policies:
                 del self._going[metadata["uid"]]
             self._give_up(metadata["uid"])
             return
-        care = self._cares.get(metadata["uid"])
-        if care is None:
-            care = self._cares[metadata["uid"]] = self._adopt(metadata)
-        elif care.generation == metadata.get("generation", 0):
-            care.status = _status(body)  # nothing else can have changed; a label is nobody's business here
+        record = self._records.get(metadata["uid"])
+        if record is None:
+            record = self._records[metadata["uid"]] = self._adopt(metadata)
+        elif record.generation == metadata.get("generation", 0):
+            record.status = _status(body)  # nothing else can have changed; a label is nobody's business here
             return
-        care.generation, care.status = metadata.get("generation", 0), _status(body)
-        self._read(care, body)
-        self.on_change(care)
+        record.generation, record.status = metadata.get("generation", 0), _status(body)
+        self._read(record, body)
+        self.on_change(record)
 
     def keep(self, namespace: str, listed: Mapping[str, str], known_before: Collection[str]) -> None:
         """Give up what a full listing (uid to name) of a namespace, or of all for "", no longer has: a deletion that no
@@ -139,17 +139,19 @@ class Policies:
 
         `known_before`: `known` as it was before the listing, as what came while it was made is not in it.
         """
-        within = self._going | {uid: care.namespace for uid, care in self._cares.items()}
+        within = self._going | {uid: record.namespace for uid, record in self._records.items()}
         gone = {uid for uid in known_before if uid not in listed and namespace in ("", within.get(uid))}
         for uid in gone:
             self._going.pop(uid, None)
-        for uid in gone & self._cares.keys():
-            log.warning("policy %s/%s is gone, and no event said so", self._cares[uid].namespace, self._cares[uid].name)
+        for uid in gone & self._records.keys():
+            log.warning(
+                "policy %s/%s is gone, and no event said so", self._records[uid].namespace, self._records[uid].name
+            )
             self._give_up(uid)
 
-    def _adopt(self, metadata: Mapping[str, Any]) -> Care:
+    def _adopt(self, metadata: Mapping[str, Any]) -> PolicyRecord:
         self._uids[metadata["namespace"], metadata["name"]] = metadata["uid"]
-        care = Care(
+        record = PolicyRecord(
             uid=metadata["uid"],
             namespace=metadata["namespace"],
             name=metadata["name"],
@@ -157,59 +159,59 @@ class Policies:
             adopted_s=self._now_s(),
             created=str(metadata.get("creationTimestamp") or ""),
         )
-        self._settle_again(self._queue.join(care.namespace, care.age))
-        return care
+        self._settle_again(self._queue.join(record.namespace, record.age))
+        return record
 
     def _give_up(self, uid: str) -> None:
-        care = self._cares.pop(uid, None)
-        if care is None:
+        record = self._records.pop(uid, None)
+        if record is None:
             return
-        if self._uids.get((care.namespace, care.name)) == uid:  # a namesake may have been made since
-            del self._uids[care.namespace, care.name]
-        self._replace(care, None)
-        self.on_gone(care)
-        self._settle_again(self._queue.leave(care.namespace, care.age))
+        if self._uids.get((record.namespace, record.name)) == uid:  # a namesake may have been made since
+            del self._uids[record.namespace, record.name]
+        self._replace(record, None)
+        self.on_gone(record)
+        self._settle_again(self._queue.leave(record.namespace, record.age))
 
-    def _read(self, care: Care, body: Mapping[str, Any]) -> None:
-        care.resource, care.problem = None, ""
+    def _read(self, record: PolicyRecord, body: Mapping[str, Any]) -> None:
+        record.resource, record.problem = None, ""
         try:
             resource = parse_policy({key: value for key, value in body.items() if key != "status"})
             self._off_limits.check(resource)
-            care.resource, care.notice = self._ceilings.lowered(self._rules.applied(resource))
+            record.resource, record.notice = self._ceilings.lowered(self._rules.applied(resource))
         except InputError as error:
-            care.problem = str(error)
-        self._settle(care)
+            record.problem = str(error)
+        self._settle(record)
 
     def _settle_again(self, uid: str | None) -> None:
         """One has lost its place to an older one, or has one now."""
-        care = self._cares.get(uid or "")
-        if care is not None and care.resource is not None:
-            self._settle(care)
-            self.on_change(care)
+        record = self._records.get(uid or "")
+        if record is not None and record.resource is not None:
+            self._settle(record)
+            self.on_change(record)
 
-    def _settle(self, care: Care) -> None:
+    def _settle(self, record: PolicyRecord) -> None:
         """Serve what was read, if it may be served."""
-        resource = care.resource
+        resource = record.resource
         if resource is not None:
-            has_place = self._queue.has_place(care.namespace, care.age)
-            care.problem = "" if has_place else self._queue.refusal(care.namespace)
-        if resource is None or care.problem:
-            self._replace(care, None)
+            has_place = self._queue.has_place(record.namespace, record.age)
+            record.problem = "" if has_place else self._queue.refusal(record.namespace)
+        if resource is None or record.problem:
+            self._replace(record, None)
             return
-        if care.target is not None and _same_load(care.target.resource, resource):
-            self._replace(care, Target(resource, care.target.state))
+        if record.target is not None and _same_load(record.target.resource, resource):
+            self._replace(record, Target(resource, record.target.state))
         else:
-            self._replace(care, Target(resource))
-            care.begin_anew(self._now_s())
+            self._replace(record, Target(resource))
+            record.reset(self._now_s())
 
-    def _replace(self, care: Care, target: Target | None) -> None:
+    def _replace(self, record: PolicyRecord, target: Target | None) -> None:
         """Put a target in place of the one before; a tick that is at that one writes nothing any more."""
-        before, care.target = care.target, target
+        before, record.target = record.target, target
         if before is None:
             return
         before.superseded = True
         if target is None or target.resource.target != before.resource.target:
-            self.on_let_go(before)
+            self.on_release(before)
 
 
 def _same_load(before: PolicyResource, after: PolicyResource) -> bool:

@@ -7,7 +7,7 @@ policy before it in charge, and the problem beside it for status, event and metr
 import logging
 from dataclasses import dataclass
 
-from controller.operator.policies import Care
+from controller.operator.policies import PolicyRecord
 from controller.policy_choice import policy_named
 from scaling.errors import InputError
 from scaling.policy import RULES, Policy
@@ -33,12 +33,12 @@ class PolicyBook:
         self._named: dict[str, Asked] = {}
         self._in_charge: dict[str, Asked] = {}
 
-    def find(self, care: Care) -> Asked | None:
+    def find(self, record: PolicyRecord) -> Asked | None:
         """Return who answers; None while the ConfigMap of a new ScalingPolicy has not been read yet."""
-        resource = care.resource
+        resource = record.resource
         if resource is not None and resource.config_map is None:
-            self._in_charge[care.uid] = self._by_name(resource.spec.policy_name)
-        return self._in_charge.get(care.uid)
+            self._in_charge[record.uid] = self._by_name(resource.spec.policy_name)
+        return self._in_charge.get(record.uid)
 
     def put(self, uid: str, policy: Policy) -> None:
         """Put a policy in charge."""

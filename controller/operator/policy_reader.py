@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 
 from controller.cluster.api_answer import ApiError
 from controller.crd.config_map import ConfigMapRef
-from controller.operator.policies import Care, Policies
+from controller.operator.policies import Policies, PolicyRecord
 from controller.operator.policy_book import PolicyBook
 from controller.policy_config_map import policy_in_config_map
 from scaling.errors import InputError
@@ -53,10 +53,10 @@ class PolicyReader:
         self._loaded: WeakValueDictionary[bytes, NetworkPolicy] = WeakValueDictionary()
         """By the sealed manifest: equal copies in many namespaces are one policy, and answer in one batch."""
 
-    def want(self, care: Care) -> None:
+    def want(self, record: PolicyRecord) -> None:
         """Read the ConfigMap of a ScalingPolicy at once, if it names one."""
-        if _ref(care) is not None:
-            self._wanted.add(care.uid)
+        if _ref(record) is not None:
+            self._wanted.add(record.uid)
             self._wake.set()
 
     async def run(self) -> None:
@@ -69,7 +69,7 @@ class PolicyReader:
             await self._read(list(self._policies))
             while (left_s := until_s - loop.time()) > 0 and await self._is_woken(left_s):
                 wanted, self._wanted = self._wanted, set()
-                await self._read([care for uid in wanted if (care := self._policies.get(uid)) is not None])
+                await self._read([record for uid in wanted if (record := self._policies.get(uid)) is not None])
 
     async def _is_woken(self, within_s: float) -> bool:
         try:
@@ -79,60 +79,60 @@ class PolicyReader:
         self._wake.clear()
         return True
 
-    async def _read(self, policies: Iterable[Care]) -> None:
+    async def _read(self, policies: Iterable[PolicyRecord]) -> None:
         """Read the ConfigMaps of these ScalingPolicies, each once."""
-        places: dict[Place, list[Care]] = defaultdict(list)
-        for care in policies:
-            if (ref := _ref(care)) is not None:
-                places[care.namespace, ref.name].append(care)
+        places: dict[Place, list[PolicyRecord]] = defaultdict(list)
+        for record in policies:
+            if (ref := _ref(record)) is not None:
+                places[record.namespace, ref.name].append(record)
         free = asyncio.Semaphore(AT_ONCE)
-        await asyncio.gather(*(self._read_one(place, cares, free) for place, cares in places.items()))
+        await asyncio.gather(*(self._read_one(place, records, free) for place, records in places.items()))
 
-    async def _read_one(self, place: Place, cares: list[Care], free: asyncio.Semaphore) -> None:
+    async def _read_one(self, place: Place, records: list[PolicyRecord], free: asyncio.Semaphore) -> None:
         namespace, name = place
         async with free:
             try:
                 body = await self._api.get(f"/api/v1/namespaces/{namespace}/configmaps/{name}")
             except ApiError as error:
-                for care in cares:
-                    self._unread(care, error)
+                for record in records:
+                    self._unread(record, error)
                 return
-        for ref in {ref for care in cares if (ref := _ref(care)) is not None and ref.name == name}:
-            await self._take(body, ref, [care for care in cares if _ref(care) == ref])
+        for ref in {ref for record in records if (ref := _ref(record)) is not None and ref.name == name}:
+            await self._take(body, ref, [record for record in records if _ref(record) == ref])
 
-    def _unread(self, care: Care, error: ApiError) -> None:
-        if error.code in PERMANENT or self._book.find(care) is None:
-            self._reject(care, f"cannot be read: {error}")
+    def _unread(self, record: PolicyRecord, error: ApiError) -> None:
+        if error.code in PERMANENT or self._book.find(record) is None:
+            self._reject(record, f"cannot be read: {error}")
 
-    async def _take(self, body: Mapping[str, Any], ref: ConfigMapRef, cares: list[Care]) -> None:
+    async def _take(self, body: Mapping[str, Any], ref: ConfigMapRef, records: list[PolicyRecord]) -> None:
         try:
             policy = await asyncio.to_thread(self._load, body, ref)
         except InputError as error:
-            for care in cares:
-                self._reject(care, str(error))
+            for record in records:
+                self._reject(record, str(error))
             return
-        for care in [care for care in cares if _ref(care) == ref]:  # it may have been edited meanwhile
-            asked = self._book.find(care)
+        for record in [record for record in records if _ref(record) == ref]:  # it may have been edited meanwhile
+            asked = self._book.find(record)
             if asked is None or asked.problem or asked.policy is not policy:
                 log.info(
-                    "%s/%s: policy %s (%s…) is in charge", care.namespace, care.name, policy.name, policy.sha256[:8]
+                    "%s/%s: policy %s (%s…) is in charge", record.namespace, record.name, policy.name, policy.sha256[:8]
                 )
-            self._book.put(care.uid, policy)
+            self._book.put(record.uid, policy)
 
     def _load(self, body: Mapping[str, Any], ref: ConfigMapRef) -> NetworkPolicy:
         loaded = policy_in_config_map(body, ref)
         return self._loaded.setdefault(seal_manifest(loaded.manifest), NetworkPolicy(loaded))
 
-    def _reject(self, care: Care, why: str) -> None:
-        ref = _ref(care)
+    def _reject(self, record: PolicyRecord, why: str) -> None:
+        ref = _ref(record)
         if ref is None:
             return
-        problem = f"ConfigMap {care.namespace}/{ref.name}: {why}"
-        asked = self._book.find(care)
+        problem = f"ConfigMap {record.namespace}/{ref.name}: {why}"
+        asked = self._book.find(record)
         if asked is None or not asked.problem.startswith(problem):
-            log.warning("%s/%s: %s", care.namespace, care.name, problem)
-        self._book.reject(care.uid, problem)
+            log.warning("%s/%s: %s", record.namespace, record.name, problem)
+        self._book.reject(record.uid, problem)
 
 
-def _ref(care: Care) -> ConfigMapRef | None:
-    return None if care.resource is None else care.resource.config_map
+def _ref(record: PolicyRecord) -> ConfigMapRef | None:
+    return None if record.resource is None else record.resource.config_map

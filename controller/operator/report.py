@@ -9,7 +9,7 @@ from controller.cluster.reporter import Reporter
 from controller.cluster.startup import Startups
 from controller.operator.clock import Clock
 from controller.operator.exporter import OperatorMetrics
-from controller.operator.policies import Care
+from controller.operator.policies import PolicyRecord
 from controller.operator.policy_book import PolicyBook
 from controller.ports import Refused, Scale, Target, WouldBe
 from controller.reconcile import Outcome
@@ -39,9 +39,9 @@ class Reports:
         self._startups, self._clock, self._would_be = startups, clock, would_be
         self._measuring: set[asyncio.Task[None]] = set()
 
-    def note(self, seen: Sequence[tuple[Care, Outcome]]) -> None:
+    def note(self, seen: Sequence[tuple[PolicyRecord, Outcome]]) -> None:
         """Take in outcomes."""
-        for care, outcome in seen:
+        for record, outcome in seen:
             if outcome.changed and outcome.decision is not None:
                 log.info(
                     "%s: %d to %d replicas (%s)",
@@ -50,57 +50,57 @@ class Reports:
                     outcome.decision.final_replicas,
                     ", ".join(outcome.decision.reasons),
                 )
-            if care.target is None or (care.target is not outcome.target and not outcome.changed):
+            if record.target is None or (record.target is not outcome.target and not outcome.changed):
                 continue  # edited or deleted since
-            if self._is_still_starting(care, outcome):
+            if self._is_still_starting(record, outcome):
                 continue
-            facts = self._facts(care, outcome.target)
+            facts = self._facts(record, outcome.target)
             self._reporter.note(facts, outcome)
             would_be = self._would_be(outcome.target) if self._would_be else None
             self._metrics.note(facts, outcome, would_be, self._newest_at_s(outcome.target))
-            self._measure(care, outcome)
+            self._measure(record, outcome)
 
-    def _is_still_starting(self, care: Care, outcome: Outcome) -> bool:
+    def _is_still_starting(self, record: PolicyRecord, outcome: Outcome) -> bool:
         waits = isinstance(outcome.scale, Refused) and outcome.scale.reason == "NotSynced"
-        return waits and self._clock.now_s() - care.adopted_s < SYNCED_WITHIN_S
+        return waits and self._clock.now_s() - record.adopted_s < SYNCED_WITHIN_S
 
-    def note_invalid(self, care: Care) -> None:
+    def note_invalid(self, record: PolicyRecord) -> None:
         """Take in that a resource cannot be read."""
-        self._metrics.forget(care.uid)
-        self._reporter.note_invalid(self._facts(care, None), care.problem)
+        self._metrics.forget(record.uid)
+        self._reporter.note_invalid(self._facts(record, None), record.problem)
 
-    def forget(self, care: Care) -> None:
+    def forget(self, record: PolicyRecord) -> None:
         """A policy is gone."""
-        self._reporter.forget(care.uid)
-        self._metrics.forget(care.uid)
-        self._book.forget(care.uid)
+        self._reporter.forget(record.uid)
+        self._metrics.forget(record.uid)
+        self._book.forget(record.uid)
 
-    def _facts(self, care: Care, target: Target | None) -> Facts:
-        asked = self._book.find(care) if target else None
+    def _facts(self, record: PolicyRecord, target: Target | None) -> Facts:
+        asked = self._book.find(record) if target else None
         return Facts(
-            namespace=care.namespace,
-            name=care.name,
-            uid=care.uid,
-            generation=care.generation,
+            namespace=record.namespace,
+            name=record.name,
+            uid=record.uid,
+            generation=record.generation,
             unix_s=self._clock.unix_s(),
-            before=care.status,
+            before=record.status,
             policy_sha256=asked.policy.sha256 if asked else "",
             policy_problem=asked.problem if asked else "",
-            notice=care.notice,
+            notice=record.notice,
             dry_run=self._would_be is not None,
         )
 
-    def _measure(self, care: Care, outcome: Outcome) -> None:
+    def _measure(self, record: PolicyRecord, outcome: Outcome) -> None:
         """Measure the start-up of the target's pods where that is due and nobody stated it."""
         now_s = self._clock.now_s()
         if not isinstance(outcome.scale, Scale) or outcome.target.resource.spec.startup_s is not None:
             return
         if self._startups.due(outcome.target, outcome.scale, now_s):
-            task = asyncio.create_task(self._take_measure(care, outcome.target, now_s))
+            task = asyncio.create_task(self._take_measure(record, outcome.target, now_s))
             self._measuring.add(task)
             task.add_done_callback(self._measuring.discard)
 
-    async def _take_measure(self, care: Care, target: Target, now_s: float) -> None:
+    async def _take_measure(self, record: PolicyRecord, target: Target, now_s: float) -> None:
         measured_s = await self._startups.measure(target, now_s)
         if measured_s is not None:
-            care.startup_s = measured_s
+            record.startup_s = measured_s

@@ -7,7 +7,7 @@ status counts as changed at the restart, by whoever it was: later than it was, a
 
 from controller.cluster.status import Change, past_of
 from controller.operator.clock import Clock
-from controller.operator.policies import Care
+from controller.operator.policies import PolicyRecord
 from scaling.behavior import BehaviorLog, log_change
 
 SAME_WITHIN_S = 15.0
@@ -15,17 +15,17 @@ SAME_WITHIN_S = 15.0
 nobody else leads so soon after it."""
 
 
-def recall(care: Care, clock: Clock) -> None:
+def restore(record: PolicyRecord, clock: Clock) -> None:
     """Add to the target's state what its status tells, where that is news: another operator's, or of a life before."""
-    if care.target is None:
+    if record.target is None:
         return
-    state, now_s, unix_s = care.target.state, clock.now_s(), clock.unix_s()
-    past = past_of(care.status, care.generation, unix_s)
+    state, now_s, unix_s = record.target.state, clock.now_s(), clock.unix_s()
+    past = past_of(record.status, record.generation, unix_s)
     for change in past.changes:
         at_s = now_s - (unix_s - change.at_s)
         if not _is_known(change, at_s, state.behavior):
             sizes = (0, change.replicas) if change.replicas > 0 else (-change.replicas, 0)
-            state.behavior = log_change(*sizes, care.target.spec.behavior, state.behavior, at_s)
+            state.behavior = log_change(*sizes, record.target.spec.behavior, state.behavior, at_s)
     added = [now_s - (unix_s - change.at_s) for change in past.changes if change.replicas > 0]
     state.added_s = max(added, default=None)
     state.last_replicas, state.last_decision_s = past.size, now_s

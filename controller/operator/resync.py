@@ -84,11 +84,11 @@ class Resync:
         api: KubeApi,
         kept: Sequence[Kept],
         namespaces: Sequence[str],
-        begin_anew: Callable[[], None] = lambda: None,
+        reset: Callable[[], None] = lambda: None,
     ) -> None:
-        """`begin_anew`: has the watches list everything."""
+        """`reset`: has the watches list everything."""
         self._api, self._kept, self._namespaces = api, kept, namespaces
-        self._begin_anew = begin_anew
+        self._reset = reset
         self._wanted = asyncio.Event()
         self._early = False
         """Whether the next listing comes early."""
@@ -146,7 +146,7 @@ class Resync:
             log.warning("%d %s changed, and no event said so: they are read", len(silent), plural)
             await asyncio.gather(*map(self._read, silent[:MOST_READ]))
         if any(len(silent) > MOST_READ for silent in by_kind.values()):
-            self._begin_anew()
+            self._reset()
 
     async def _read(self, changed: _Changed) -> None:
         """Take in the object as it is now; a list of one, since all kinds may be listed and few may be got."""

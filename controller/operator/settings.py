@@ -42,7 +42,7 @@ class OperatorSettings:
     """Of more, the oldest are served. Default: all."""
 
     allowed_kinds: tuple[str, ...] = ()
-    """Kinds that may be scaled, as GROUP/KIND, or KIND of the core group. Default: all that have a scale."""
+    """Discovery that may be scaled, as GROUP/KIND, or KIND of the core group. Default: all that have a scale."""
 
     lease_namespace: str = "forescale-system"
     """Where the Lease is that one of several operators holds. Default: where the chart installs."""

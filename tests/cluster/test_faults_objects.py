@@ -1,4 +1,4 @@
-"""Faults of what the operator works on: rights that are missing, targets that go, rivals, pods that never come.
+"""Faults of what the operator works on: rights that are missing, targets that go, competitors, pods that never come.
 
 One operator with the rights of a Role in each of its namespaces sees them all; what it wrote is told by the API
 server's audit log.
@@ -91,7 +91,7 @@ def fought_over(stage):
         subject = stage.subject(namespace, "web", 3)
         subject.says("ScalingActive", "True", "ValidMetricFound")
         write = door.hold("PATCH [^ ]*/deployments/web/scale")
-        with rival(subject, (3, 4)) as fight:
+        with competitor(subject, (3, 4)) as fight:
             subject.needs(9)
             assert write.came.wait(PATIENCE_S)
             before = len(fight.written)
@@ -133,10 +133,10 @@ class Fight:
 
 
 @contextmanager
-def rival(subject, wanted):
+def competitor(subject, wanted):
     """Somebody who sets the size at a rate, up to a bound."""
     fight, cluster = Fight(), subject.scene.cluster
-    path = f"{subject.deployment}?fieldManager=rival"
+    path = f"{subject.deployment}?fieldManager=competitor"
     with ThreadPoolExecutor(HANDS) as pool:
         hands = [pool.submit(fight.hand, cluster, path, wanted) for _ in range(HANDS)]
         try:
@@ -322,7 +322,7 @@ def test_pods_that_never_come_are_not_answered_with_more_of_them(shared_stage):
 @pytest.mark.story(begin=fought_over)
 def test_a_rival_who_never_stops_is_let_be_and_named(shared_stage):
     message, known_s, theirs_per_s, ours, size = shared_stage.told(fought_over)
-    assert '"rival"' in message
+    assert '"competitor"' in message
     assert theirs_per_s >= RIVAL_PER_S_AT_LEAST
     assert {write.code for write in ours} <= {200, 409}
     assert 409 in {write.code for write in ours}

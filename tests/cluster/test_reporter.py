@@ -18,7 +18,7 @@ from scaling.decision import Reason
 from scaling.features import FEATURES
 from scaling.observation import Unknown, Value
 from scaling.spec import MOST_REPLICAS, Mode
-from tests.controller.cluster.test_events import BLIND, FALLEN, NAN, OFF, RIVAL
+from tests.controller.cluster.test_events import BLIND, COMPETITOR, FALLEN, NAN, OFF
 from tests.controller.cluster.test_status import ADD, AT_MAX, SHADOWED, a_target, an_outcome, without_scale
 from tests.controller.crd.test_resource import a_body
 from tests.controller.crd.test_schema import DEFINITION, ON_A_CLUSTER
@@ -98,7 +98,7 @@ async def written(space, count):
 
 def every_outcome():
     """One of each kind, the ends of every range, and words that nobody would choose."""
-    yield from (an_outcome(), ADD, AT_MAX, BLIND, FALLEN, RIVAL, NAN, OFF, without_scale())
+    yield from (an_outcome(), ADD, AT_MAX, BLIND, FALLEN, COMPETITOR, NAN, OFF, without_scale())
     yield from (an_outcome(reasons=(reason,)) for reason in Reason)
     yield an_outcome(reasons=tuple(Reason))
     yield from (an_outcome(0, MOST_REPLICAS), an_outcome(MOST_REPLICAS, 0), an_outcome(2**31 - 1, 2**31 - 1))
@@ -176,7 +176,7 @@ def test_an_event_is_shown_with_its_policy(space):
     async def story():
         async with reporting(space) as reporter:
             reporter.note(facts, ADD)
-            reporter.note(replace(facts, unix_s=facts.unix_s + 15), RIVAL)
+            reporter.note(replace(facts, unix_s=facts.unix_s + 15), COMPETITOR)
             await written(space, len(writes(space)) + 3)  # the newest status alone, and both events
 
     asyncio.run(story())

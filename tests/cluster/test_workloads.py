@@ -10,7 +10,7 @@ from itertools import count
 import pytest
 
 from controller.cluster.api import ApiSettings, KubeApi
-from controller.cluster.kinds import Kinds
+from controller.cluster.discovery import Discovery
 from controller.cluster.startup import Startups
 from controller.cluster.watched import WATCHED, WatchedWorkloads, Workload, read_workload
 from controller.cluster.workloads import ClusterWorkloads
@@ -19,7 +19,7 @@ from scaling.decision import Reason
 from scaling.errors import InputError
 from tests.cluster.companions import STARTUP, add_node, controller_manager, kwok, scheduler
 from tests.cluster.controlplane import Cluster
-from tests.controller.cluster.workload_bodies import a_target, no_rivals
+from tests.controller.cluster.workload_bodies import a_target, no_competitors
 from tests.required import require
 
 SHOP = "/apis/apps/v1/namespaces/shop/deployments"
@@ -94,7 +94,7 @@ class Scene:
         """Let the watch tell how the Deployment is now."""
         self.watched.note(None, self.cluster.request("GET", self.path).body)
 
-    def rival(self, replicas, manager="rival"):
+    def competitor(self, replicas, manager="competitor"):
         patch = {"spec": {"replicas": replicas}}
         assert self.cluster.request("PATCH", f"{self.path}/scale?fieldManager={manager}", patch, MERGE).code == 200
 
@@ -119,8 +119,8 @@ class Scene:
         async def connected():
             kubeconfig = self.cluster.certificates.kubeconfig(self.cluster.address, f"{self.groups}/CN={self.user}")
             async with KubeApi(ApiSettings(kubeconfig=kubeconfig)) as api:
-                rivals = no_rivals()
-                args = (api, self.watched, Kinds(api), rivals, lambda: self.leads, self.renewed.append)
+                competitors = no_competitors()
+                args = (api, self.watched, Discovery(api), competitors, lambda: self.leads, self.renewed.append)
                 return await use(ClusterWorkloads(*args), api)
 
         return asyncio.run(connected())
@@ -165,7 +165,7 @@ def test_a_write_is_one_patch_in_our_name_and_seen_at_once(shop):
 
 def test_a_rival_who_writes_in_between_is_not_overwritten(shop):
     scene = Scene(shop)
-    assert scene.run(writing(scene.target, 8, lambda: scene.rival(5))) == ("ChangedMeanwhile", Scale(5, 0))
+    assert scene.run(writing(scene.target, 8, lambda: scene.competitor(5))) == ("ChangedMeanwhile", Scale(5, 0))
     assert scene.replicas() == 5
     assert scene.asked_to_write() == [(409, 8)]
 
@@ -175,7 +175,7 @@ def test_what_its_owners_controller_sized_is_scaled_once_a_scaling_of_it_stays(s
     scene = Scene(shop, kinds=kinds)
     scene.belongs_to("ops.example.com/v1", "Revision")
     assert "belongs to Revision o, and" in scene.read().message
-    scene.rival(5, "kubectl")
+    scene.competitor(5, "kubectl")
     scene.watch()
     assert scene.read().replicas == 5
     patch = {"spec": {"replicas": 3}}  # not through /scale, as a controller does
@@ -344,13 +344,13 @@ def test_who_undoes_our_writes_is_known_by_name_and_let_be(shop):
         for now_s in (0.0, 15.0):
             seen = await workloads.scale(scene.target, now_s)
             assert await workloads.set_replicas(scene.target, seen, 8, 0.0) is None
-            scene.rival(3, "argocd-controller")
+            scene.competitor(3, "argocd-controller")
             scene.watch()
         return await workloads.scale(scene.target, 30.0)
 
     scale = scene.run(use)
     assert scale.holds == (Reason.CONFLICT,)
-    assert '"argocd-controller" set spec.replicas of Deployment' in scale.rival.message
+    assert '"argocd-controller" set spec.replicas of Deployment' in scale.competitor.message
 
 
 def test_start_up_is_measured_on_the_pods_that_are_there(shop):

@@ -30,7 +30,7 @@ from tests.controller.cluster.test_status import (
 
 BLIND = an_outcome(reading=EMPTY, reasons=(Reason.METRIC_EMPTY,))
 FALLEN = an_outcome(reading=EMPTY, reasons=(Reason.METRIC_EMPTY, Reason.FALLBACK_REFERENCE), target=fallen_back())
-RIVAL = an_outcome(holds=(Reason.CONFLICT,), message="HorizontalPodAutoscaler web scales it")
+COMPETITOR = an_outcome(holds=(Reason.CONFLICT,), message="HorizontalPodAutoscaler web scales it")
 SHARED = replace(
     an_outcome(), scale=Scale(4, 4, waiting=Refused("TargetShared", "ScalingPolicy b would scale Deployment web too"))
 )
@@ -56,12 +56,12 @@ def told(before, outcome):
         pytest.param(BLIND, BLIND, [], id="still-blind"),
         pytest.param(BLIND, FALLEN, [("FallbackEntered", "Warning")], id="fallback"),
         pytest.param(FALLEN, an_outcome(), [("FallbackLeft", "Normal")], id="fallback-over"),
-        pytest.param(an_outcome(), RIVAL, [("Conflict", "Warning")], id="conflict"),
-        pytest.param(RIVAL, an_outcome(), [("ConflictEnded", "Normal")], id="conflict-over"),
+        pytest.param(an_outcome(), COMPETITOR, [("Conflict", "Warning")], id="conflict"),
+        pytest.param(COMPETITOR, an_outcome(), [("ConflictEnded", "Normal")], id="conflict-over"),
         pytest.param(an_outcome(), SHARED, [("TargetShared", "Warning")], id="another-policy-waits"),
         pytest.param(SHARED, SHARED, [], id="it-still-waits"),
         pytest.param(SHARED, an_outcome(), [], id="it-waits-no-more"),
-        pytest.param(RIVAL, SHARED, [("TargetShared", "Warning")], id="the-older-is-free-and-the-newer-waits"),
+        pytest.param(COMPETITOR, SHARED, [("TargetShared", "Warning")], id="the-older-is-free-and-the-newer-waits"),
         pytest.param(an_outcome(), without_scale(), [("TargetNotFound", "Warning")], id="target-gone"),
         pytest.param(
             without_scale(), without_scale("FailedGetScale"), [("FailedGetScale", "Warning")], id="another-cause"

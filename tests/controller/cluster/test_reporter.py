@@ -18,7 +18,7 @@ from controller.cluster.reporter import (
 from controller.cluster.status import status_of
 from scaling.decision import Reason
 from scaling.observation import Value
-from tests.controller.cluster.test_events import RIVAL
+from tests.controller.cluster.test_events import COMPETITOR
 from tests.controller.cluster.test_status import ADD, CALM, an_outcome, facts, merged, without_scale
 from tests.virtual_time import run_virtually
 
@@ -356,7 +356,7 @@ def test_an_event_that_is_refused_is_not_sent_again():
 
     async def story(api, reporter):
         api.refuse = refused(403)
-        reporter.note(facts(CALM), RIVAL)
+        reporter.note(facts(CALM), COMPETITOR)
         await settle()
         api.refuse = None
         await until(lambda: api.statuses)
@@ -372,7 +372,7 @@ def test_while_the_api_server_is_silent_the_oldest_events_make_room():
     async def story(api, reporter):
         api.gate.clear()
         for number in range(MOST_EVENTS_WAITING + 3):
-            reporter.note(replace(facts(CALM), uid=str(number), name=f"web-{number}"), RIVAL)
+            reporter.note(replace(facts(CALM), uid=str(number), name=f"web-{number}"), COMPETITOR)
         assert counted == [("event", "dropped")] * 3
 
     run(story, count=lambda *what: counted.append(what), now_s=itertools.count(step=10).__next__)
@@ -454,7 +454,7 @@ def test_events_beyond_the_limits_are_counted():
 
     async def story(api, reporter):
         for number in range(200):
-            reporter.note(replace(a_policy("evil", number), before=CALM), RIVAL)
+            reporter.note(replace(a_policy("evil", number), before=CALM), COMPETITOR)
         await until(lambda: counted.count(("status", "written")) == 200)
 
     run(story, count=lambda *what: counted.append(what), now_s=lambda: 0.0)

@@ -64,8 +64,8 @@ def an_outcome(current=4, final=4, reasons=(Reason.WITHIN_BAND,), reading=KNOWN,
         policy_name="default",
     )
     observation = Observation(reading, current, current, None, holds)
-    rival = Refused("HorizontalPodAutoscaler", message) if message else None
-    scale = Scale(current, current, holds, rival)
+    competitor = Refused("HorizontalPodAutoscaler", message) if message else None
+    scale = Scale(current, current, holds, competitor)
     outcome = Outcome(target or a_target(), scale, reading, observation, decision)
     return replace(outcome, **{"acted": outcome.acts, **fields})
 
@@ -362,8 +362,8 @@ def lost(words):
     return an_outcome(reading=Unknown(Reason.METRIC_ERROR, words), reasons=(Reason.METRIC_ERROR,))
 
 
-def shared(rival):
-    message = f"HorizontalPodAutoscaler {rival} scales Deployment web too"
+def shared(competitor):
+    message = f"HorizontalPodAutoscaler {competitor} scales Deployment web too"
     return an_outcome(holds=(Reason.CONFLICT,), reasons=(Reason.CONFLICT,), message=message)
 
 
@@ -371,7 +371,7 @@ def shared(rival):
     ("before", "after"),
     [
         pytest.param(lost("no answer within 4 s"), lost("401 Unauthorized"), id="another-error"),
-        pytest.param(shared("old"), shared("new"), id="another-rival"),
+        pytest.param(shared("old"), shared("new"), id="another-competitor"),
     ],
 )
 def test_another_cause_of_the_same_trouble_is_told_within_a_minute(before, after):

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from controller.cluster.backoff import FORBIDDEN, MISSING, SILENT
-from controller.cluster.kinds import Kinds
+from controller.cluster.competitors import HPA
+from controller.cluster.discovery import Discovery
 from controller.cluster.lease import LeaseSettings
-from controller.cluster.rivals import HPA
 from controller.cluster.watched import WatchedWorkloads
 from controller.cluster.workloads import KEPT_S, NEWS_KEPT_S, WRITE_WITHIN_S, ClusterWorkloads, ReadOnlyWorkloads
 from controller.ports import Refused, Scale, Target
 from scaling.decision import Reason
-from tests.controller.cluster.test_rivals import an_hpa
+from tests.controller.cluster.test_competitors import an_hpa
 from tests.controller.cluster.workload_bodies import (
     FakeApi,
     a_deployment,
@@ -19,7 +19,7 @@ from tests.controller.cluster.workload_bodies import (
     a_scale,
     a_target,
     an_error,
-    no_rivals,
+    no_competitors,
     owned,
 )
 
@@ -32,10 +32,10 @@ class Scene:
     """One target, the API server and the watch as the test wants them, and what came of it."""
 
     def __init__(self, *bodies, kind="Deployment", mode="Auto"):
-        self.api, self.watched, self.rivals = FakeApi(), WatchedWorkloads(), no_rivals()
+        self.api, self.watched, self.competitors = FakeApi(), WatchedWorkloads(), no_competitors()
         self.leads, self.renewed = True, list[Target]()
         self.workloads = ClusterWorkloads(
-            self.api, self.watched, Kinds(self.api), self.rivals, lambda: self.leads, self.renewed.append
+            self.api, self.watched, Discovery(self.api), self.competitors, lambda: self.leads, self.renewed.append
         )
         self.target = a_target(kind=kind, mode=mode)
         self.tell(*bodies)
@@ -93,23 +93,23 @@ def test_a_target_that_the_watch_has_not_told_of_yet_is_refused_as_such():
 
 def test_what_stands_against_a_change_is_said():
     scene = Scene(a_deployment(updatedReplicas=1))
-    scene.rivals.note_policy(None, a_policy("older"))
-    scene.rivals.note_policy(None, a_policy("web", created="2026-11-23T12:00:00Z"))
-    rival = Refused("ScalingPolicy", "ScalingPolicy older is older and scales Deployment web already")
-    assert scene.read() == Scale(3, 3, (Reason.CONFLICT, Reason.ROLLOUT), rival)
+    scene.competitors.note_policy(None, a_policy("older"))
+    scene.competitors.note_policy(None, a_policy("web", created="2026-11-23T12:00:00Z"))
+    competitor = Refused("ScalingPolicy", "ScalingPolicy older is older and scales Deployment web already")
+    assert scene.read() == Scale(3, 3, (Reason.CONFLICT, Reason.ROLLOUT), competitor)
 
 
 def test_the_older_of_two_policies_goes_on_and_knows_who_waits():
     scene = Scene(a_deployment())
-    scene.rivals.note_policy(None, a_policy("web"))
-    scene.rivals.note_policy(None, a_policy("newer", created="2026-11-23T12:00:00Z"))
+    scene.competitors.note_policy(None, a_policy("web"))
+    scene.competitors.note_policy(None, a_policy("newer", created="2026-11-23T12:00:00Z"))
     found = scene.read()
-    assert (found.holds, found.rival, found.waiting.reason) == ((), None, "TargetShared")
+    assert (found.holds, found.competitor, found.waiting.reason) == ((), None, "TargetShared")
 
 
 def test_a_policy_in_shadow_has_no_conflict():
     scene = Scene(a_deployment(), mode="Shadow")
-    scene.rivals.note_policy(None, a_policy("older"))
+    scene.competitors.note_policy(None, a_policy("older"))
     assert scene.read().holds == ()
 
 
@@ -193,7 +193,7 @@ def test_a_custom_resource_without_the_fields_of_its_scale_is_not_an_api_server_
 def test_a_deployment_is_asked_for_where_it_is_not_watched():
     api = FakeApi()
     api.will(SCALE, a_scale(5))
-    workloads = ReadOnlyWorkloads(api, WatchedWorkloads(kinds=()), Kinds(api), no_rivals())
+    workloads = ReadOnlyWorkloads(api, WatchedWorkloads(kinds=()), Discovery(api), no_competitors())
     assert asyncio.run(workloads.scale(a_target(), 0.0)) == Scale(5, 5)
     assert not hasattr(workloads, "set_replicas")
 
@@ -440,8 +440,8 @@ def test_who_is_always_faster_than_our_writes_is_named():
         assert scene.write(8, now_s).reason == "ChangedMeanwhile"
         scene.tell(a_deployment(replicas=size, version=version, managers=[("loop", "2026-11-23T12:00:00Z")]))
     scale = scene.read(30.0)
-    assert scale.rival.reason == "Contested"
-    assert '"loop"' in scale.rival.message
+    assert scale.competitor.reason == "Contested"
+    assert '"loop"' in scale.competitor.message
 
 
 def test_a_version_that_keeps_moving_is_not_chased():
@@ -506,7 +506,7 @@ def test_a_forbidden_write_is_tried_again_soon_and_then_after_minutes():
             id="another-object",
         ),
         pytest.param(
-            lambda scene: scene.rivals.note_hpa("ADDED", an_hpa()),
+            lambda scene: scene.competitors.note_hpa("ADDED", an_hpa()),
             8,
             "HorizontalPodAutoscaler web-hpa scales Deployment web too; one of the two has to go",
             id="an-hpa",
@@ -602,9 +602,9 @@ def test_a_write_has_to_be_answered_before_another_instance_may_write(monkeypatc
 
 def test_nothing_is_decided_before_it_is_known_who_else_scales():
     scene = Scene(a_deployment())
-    scene.rivals.keep(HPA, "", {"web-hpa": "shop/web-hpa"}, ())
+    scene.competitors.keep(HPA, "", {"web-hpa": "shop/web-hpa"}, ())
     assert scene.read().reason == "NotSynced"
-    scene.rivals.note_hpa(None, an_hpa())
+    scene.competitors.note_hpa(None, an_hpa())
     assert scene.read().holds == (Reason.CONFLICT,)
 
 
@@ -616,14 +616,14 @@ def test_somebody_who_undoes_our_writes_is_not_fought():
         assert scene.write(8, now_s) is None
         scene.tell(a_deployment(replicas=3, version=str(next(versions)), managers=[("argocd-controller",)]))
     assert scene.read(30.0).holds == (Reason.CONFLICT,)
-    assert "argocd-controller" in scene.read(30.0).rival.message
+    assert "argocd-controller" in scene.read(30.0).competitor.message
 
 
 def test_a_history_that_another_policy_goes_by_is_kept():
     scene = Scene(a_deployment())
     scene.api.will(f"PATCH {SCALE}", a_scale(8, "101"))
     scene.write(8)
-    scene.rivals.note_policy(None, a_policy("twin", mode="Shadow"))
+    scene.competitors.note_policy(None, a_policy("twin", mode="Shadow"))
     scene.workloads.forget(scene.target)
     assert scene.read().replicas == 8
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from controller.cluster.api import ApiError
-from controller.cluster.rivals import HPA, SCALED_OBJECT, Rivals
+from controller.cluster.competitors import HPA, SCALED_OBJECT, Competitors
 from controller.crd.resource import parse_policy
 from controller.ports import Target
 
@@ -49,12 +49,12 @@ def a_scale(replicas, version="100", uid="a", ready=None, selector="app=web"):
     return {"metadata": meta, "spec": {"replicas": replicas} if replicas else {}, "status": status}
 
 
-def no_rivals():
+def no_competitors():
     """Those of a cluster without HPAs and ScaledObjects."""
-    rivals = Rivals()
+    competitors = Competitors()
     for kind in (HPA, SCALED_OBJECT):
-        rivals.keep(kind, "", {}, ())
-    return rivals
+        competitors.keep(kind, "", {}, ())
+    return competitors
 
 
 def an_error(code, message="no", verb="GET", path="/"):

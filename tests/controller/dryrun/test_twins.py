@@ -162,7 +162,7 @@ def test_what_stands_against_a_change_of_the_real_workload_holds_its_twin():
     cluster.scale = Scale(3, 3, (Reason.CONFLICT,), Refused("HorizontalPodAutoscaler", "an HPA scales it"))
     outcome = ticks(cluster, target, Twins(cluster.read), 10)
     assert outcome.scale.replicas == 3
-    assert outcome.scale.rival.message == "an HPA scales it"
+    assert outcome.scale.competitor.message == "an HPA scales it"
 
 
 @pytest.mark.parametrize(("reason", "replicas"), [(GONE, 5), ("Timeout", 9)])

@@ -97,10 +97,10 @@ def test_maximal_policies_are_taken_in_and_decided_on_in_short_turns(operator):
         for number in range(POLICIES):
             kind.note(None, a_maximal_policy(number))
         adopting = await longest_share(lambda: len(made.policies) == POLICIES)
-        assert [care.problem for care in made.policies] == [""] * POLICIES
+        assert [record.problem for record in made.policies] == [""] * POLICIES
         tick = asyncio.create_task(made.loop._tick(list(made.policies), made.clock.now_s()))
         deciding = await longest_share(tick.done)
-        assert all(care.looked_s is not None for care in made.policies)
+        assert all(record.last_evaluated_s is not None for record in made.policies)
         return adopting, deciding
 
     adopting, deciding = asyncio.run(run())

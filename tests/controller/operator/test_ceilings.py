@@ -48,19 +48,19 @@ def test_a_fallback_gives_way_to_the_ceiling():
 def test_what_the_ceiling_changed_is_said_with_value_and_limit():
     policies = Policies(lambda: 0.0, ceilings=Ceilings(replicas=100))
     policies.note("ADDED", a_body(maxReplicas=500))
-    (care,) = policies
-    target = care.target
+    (record,) = policies
+    target = record.target
     assert target is not None
     decision = decide(Observation(Value(1e5), 90, 90), target.spec, PolicyState(), RULES["hpa"], 0.0)
     outcome = Outcome(target, Scale(90, 90), Value(1e5), Observation(Value(1e5), 90, 90), decision)
-    said = conditions_of(outcome, Facts("shop", "web", "u1", 1, 0.0, notice=care.notice))
+    said = conditions_of(outcome, Facts("shop", "web", "u1", 1, 0.0, notice=record.notice))
     assert decision.final_replicas <= 100
     assert (said["Ready"].status, said["Ready"].message) == (
         "True",
         "decided every 15 s; maxReplicas 500 is above 100, the operator's limit (--max-replicas), which counts",
     )
     policies.note("MODIFIED", a_body(maxReplicas=100, generation=2))
-    assert care.notice == ""
+    assert record.notice == ""
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ class Namespace:
     def __init__(self):
         self.policies = Policies(lambda: 0.0, ceilings=Ceilings(policies=2))
         self.told: list[str] = []
-        self.policies.on_change = lambda care: self.told.append(care.name)
+        self.policies.on_change = lambda record: self.told.append(record.name)
 
     def tell(self, name, created, event="ADDED", namespace="shop", generation=1, **spec):
         body = a_body(f"{namespace}-{name}", generation, **spec)
@@ -98,13 +98,13 @@ class Namespace:
         self.policies.note(event, body)
 
     def problem(self, name):
-        care = self.policies.named("shop", name)
-        assert care is not None
-        return care.problem
+        record = self.policies.named("shop", name)
+        assert record is not None
+        return record.problem
 
     @property
     def served(self):
-        return {care.name for care in self.policies if isinstance(care.target, Target)}
+        return {record.name for record in self.policies if isinstance(record.target, Target)}
 
 
 def test_of_more_policies_than_the_ceiling_the_oldest_are_served_in_whatever_order_they_come():

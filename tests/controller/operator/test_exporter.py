@@ -15,7 +15,7 @@ from scaling.features import N_FEATURES
 from scaling.observation import Value
 from scaling.spec import Mode
 from tests.cluster.build_controlplane import path_of
-from tests.controller.cluster.test_events import BLIND, FALLEN, RIVAL
+from tests.controller.cluster.test_events import BLIND, COMPETITOR, FALLEN
 from tests.controller.cluster.test_status import ADD, NOW_S, REFUSED, a_target, an_outcome, facts, without_scale
 from tests.required import require
 
@@ -78,7 +78,7 @@ def test_a_policy_is_shown_as_it_was_decided_on():
         pytest.param(replace(ADD, write=REFUSED), {"current_replicas": 4, "desired_replicas": 6}, id="refused"),
         pytest.param(BLIND, {"demand": None, "fallback": 0}, id="no-reading"),
         pytest.param(FALLEN, {"demand": None, "fallback": 1}, id="fallback"),
-        pytest.param(RIVAL, {"conflict": 1}, id="conflict"),
+        pytest.param(COMPETITOR, {"conflict": 1}, id="conflict"),
         pytest.param(an_outcome(reading=Value(0.0)), {"demand": 0.0}, id="no-load-is-a-load"),
         pytest.param(without_scale(), {"current_replicas": None, "decision_age_seconds": None}, id="no-target"),
     ],
@@ -113,7 +113,7 @@ def test_info_says_who_answers_and_follows_an_edit():
 
 
 def test_the_series_of_a_policy_go_with_it():
-    metrics = metrics_after(ADD, RIVAL)
+    metrics = metrics_after(ADD, COMPETITOR)
     before = samples(OperatorMetrics(lambda: NOW_S))
     metrics.forget("uid-1")
     metrics.forget("never seen")
@@ -146,7 +146,7 @@ def test_decisions_count_by_the_reason_with_the_last_word_and_overrides_by_guard
 
 def in_use():
     """Metrics with at least one sample in every family."""
-    metrics = metrics_after(ADD, RIVAL, without_scale(), an_outcome(reasons=(Reason.MIN_READY,)))
+    metrics = metrics_after(ADD, COMPETITOR, without_scale(), an_outcome(reasons=(Reason.MIN_READY,)))
     metrics.note(facts(dry_run=True), ADD, TWIN)
     metrics.decided(0.003)
     metrics.asked_prometheus("query", True, 0.02)

@@ -121,18 +121,18 @@ class Life:
         self.target, self.rest = self.name, ("mode", "Auto")
 
     def comes(self) -> None:
-        """Both are made, and for some of them there is a rival."""
+        """Both are made, and for some of them there is a competitor."""
         self.tells_of_workload("ADDED", self.name)
         self.tells_of_policy("ADDED")
         if self.number % 5 == 0:
-            self.operator.rivals.note_hpa("ADDED", self.rival("HorizontalPodAutoscaler"))
+            self.operator.competitors.note_hpa("ADDED", self.competitor("HorizontalPodAutoscaler"))
         if self.number % 7 == 0:
-            self.operator.rivals.note_scaled_object("ADDED", self.rival("ScaledObject"))
+            self.operator.competitors.note_scaled_object("ADDED", self.competitor("ScaledObject"))
 
     def goes(self) -> None:
         """In one of the ways in which a policy can go."""
-        self.operator.rivals.note_hpa("DELETED", self.rival("HorizontalPodAutoscaler"))
-        self.operator.rivals.note_scaled_object("DELETED", self.rival("ScaledObject"))
+        self.operator.competitors.note_hpa("DELETED", self.competitor("HorizontalPodAutoscaler"))
+        self.operator.competitors.note_scaled_object("DELETED", self.competitor("ScaledObject"))
         ways = (self.is_deleted, self.waits_for_a_finalizer, self.is_missing, self.loses_its_workload_first)
         ways[self.number % len(ways)]()
 
@@ -158,7 +158,7 @@ class Life:
         return f"policy-{self.number}"
 
     def tells_of_policy(self, event: str, **metadata: Any) -> None:
-        care = self.operator.policies.get(self.uid)
+        record = self.operator.policies.get(self.uid)
         name, value = self.rest
         own = {"name": self.name, "namespace": "shop", "uid": self.uid, "generation": self.generation}
         spec = {
@@ -168,13 +168,13 @@ class Life:
             name: value,
         }
         body = {"apiVersion": "forescale.dev/v1alpha1", "kind": "ScalingPolicy", "metadata": own | metadata}
-        status = {} if care is None else dict(care.status)
+        status = {} if record is None else dict(record.status)
         self.operator._note_policy(event, body | {"spec": spec, "status": status})
 
     def tells_of_workload(self, event: str, name: str, replicas: int = 3) -> None:
         self.operator.watched.note(event, a_deployment(name, replicas, str(next(self.world.versions)), f"{name}-uid"))
 
-    def rival(self, kind: str) -> dict[str, Any]:
+    def competitor(self, kind: str) -> dict[str, Any]:
         metadata = {"name": self.name, "namespace": "shop", "uid": f"{kind}-{self.number}"}
         return {"kind": kind, "metadata": metadata, "spec": {"scaleTargetRef": {**TARGET, "name": self.target}}}
 
@@ -273,7 +273,7 @@ def test_ten_thousand_policies_that_came_and_went_leave_nothing_behind(monkeypat
     finally:
         tracemalloc.stop()
     decided = MANY * AT_ONCE / DECIDED_ON
-    assert world.patched["scale"] > decided / 2  # others have a rival
+    assert world.patched["scale"] > decided / 2  # others have a competitor
     assert world.patched["status"] >= decided
     assert world.posted > 0
     assert grown(few, many) == {}

@@ -20,18 +20,18 @@ class Stage:
         clock = Clock(lambda: self.now_s, lambda: 0.0)
         self.policies = Policies(clock.now_s)
         self.policies.note(None, a_body())
-        (self.care,) = self.policies
+        (self.record,) = self.policies
         self.health = Health(self.policies, self.lease, self.watch, clock)  # type: ignore[arg-type]
         self.health.wrong()
 
 
 @pytest.mark.parametrize(
-    ("looked_s", "now_s", "is_well"),
+    ("last_evaluated_s", "now_s", "is_well"),
     [(None, 60 + GRACE_S, True), (None, 61 + GRACE_S, False), (100.0, 160.0, True), (100.0, 161.0, False)],
 )
-def test_a_policy_is_overdue_after_four_intervals(looked_s, now_s, is_well):
+def test_a_policy_is_overdue_after_four_intervals(last_evaluated_s, now_s, is_well):
     stage = Stage()
-    stage.care.looked_s, stage.now_s = looked_s, now_s
+    stage.record.last_evaluated_s, stage.now_s = last_evaluated_s, now_s
     wrong = stage.health.wrong()
     assert (wrong is None) is is_well
     assert is_well or "no look at shop/web" in str(wrong)

@@ -28,7 +28,7 @@ class Source:
         return [math.nan] * (steps - known) + [demand] * known if known else []
 
 
-def filled(source, scale=Scale(3, 3), before=lambda care: None):  # noqa: B008  # frozen
+def filled(source, scale=Scale(3, 3), before=lambda record: None):  # noqa: B008  # frozen
     """One policy whose history was wanted, some moments later."""
 
     async def read(target, now_s):
@@ -38,27 +38,27 @@ def filled(source, scale=Scale(3, 3), before=lambda care: None):  # noqa: B008  
         clock = Clock(lambda: 0.0, lambda: 1_000_000.0)
         policies = Policies(clock.now_s)
         policies.note(None, a_body())
-        (care,) = policies
-        before(care)
+        (record,) = policies
+        before(record)
         histories = Histories(source, read, clock)
-        histories.want(care)
+        histories.want(record)
         working = asyncio.create_task(histories.run())
-        while not care.remembered or (source.known_steps and len(source.asked) < 3 and care.target):
+        while not record.remembered or (source.known_steps and len(source.asked) < 3 and record.target):
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.5 if source.known_steps > HOUR_STEPS else 0.05)
         working.cancel()
         await asyncio.gather(working, return_exceptions=True)
-        return care
+        return record
 
     return run_virtually(asyncio.wait_for(work(), 20))
 
 
 def test_the_hour_comes_before_the_day():
     source = Source()
-    care = filled(source)
+    record = filled(source)
     assert source.asked == [(HOUR_STEPS, 1), (HOUR_STEPS, 1), (DAY_STEPS, 4)]
-    assert care.target.state.memory["steps"] == DAY_STEPS
-    assert care.target.state.remembered_until_s == pytest.approx(1_000_000.0, abs=STEP_S)
+    assert record.target.state.memory["steps"] == DAY_STEPS
+    assert record.target.state.remembered_until_s == pytest.approx(1_000_000.0, abs=STEP_S)
 
 
 def test_the_last_hour_is_remembered_by_the_step_and_what_was_before_by_the_minute():
@@ -69,8 +69,8 @@ def test_the_last_hour_is_remembered_by_the_step_and_what_was_before_by_the_minu
 
 
 def test_what_was_learned_since_is_kept():
-    def learn(care):
-        care.target.state.memory.update(steps=9, capacity_ratio=1.3)
+    def learn(record):
+        record.target.state.memory.update(steps=9, capacity_ratio=1.3)
 
     assert filled(Source(known_steps=100), before=learn).target.state.memory["capacity_ratio"] == 1.3
 
@@ -79,7 +79,7 @@ def test_a_memory_that_an_edit_dropped_is_not_filled_and_the_new_one_waits_for_i
     class Edited(Source):
         async def history(self, target, until_s, steps, steps_per_sample):
             if not self.asked:
-                care.target = Target(target.resource)
+                record.target = Target(target.resource)
             return await super().history(target, until_s, steps, steps_per_sample)
 
     async def read(target, now_s):
@@ -89,25 +89,25 @@ def test_a_memory_that_an_edit_dropped_is_not_filled_and_the_new_one_waits_for_i
         histories = Histories(Edited(known_steps=100), read, Clock(lambda: 0.0, lambda: 1_000_000.0))
         working = asyncio.create_task(histories.run())
         for _ in range(2):
-            histories.want(care)
+            histories.want(record)
             await asyncio.sleep(0.2)
-            assert care.target is not None
-            filled.append((care.remembered, care.target.state.memory["steps"]))
+            assert record.target is not None
+            filled.append((record.remembered, record.target.state.memory["steps"]))
         working.cancel()
         await asyncio.gather(working, return_exceptions=True)
 
     policies = Policies(lambda: 0.0)
     policies.note(None, a_body())
-    (care,) = policies
+    (record,) = policies
     filled: list[tuple[bool, int]] = []
     run_virtually(work())
     assert filled == [(False, 0), (True, 100)]
 
 
 def test_a_history_that_cannot_be_had_ends_the_waiting_all_the_same():
-    care = filled(Source(known_steps=0))
-    assert care.remembered
-    assert care.target.state.memory["steps"] == 0
+    record = filled(Source(known_steps=0))
+    assert record.remembered
+    assert record.target.state.memory["steps"] == 0
 
 
 def test_what_the_watches_have_not_told_yet_is_waited_for(monkeypatch):
@@ -116,25 +116,25 @@ def test_what_the_watches_have_not_told_yet_is_waited_for(monkeypatch):
     seen = []
 
     async def read(target, now_s):
-        seen.append(care.remembered)
+        seen.append(record.remembered)
         return next(scales)
 
     async def work():
         histories = Histories(Source(known_steps=100), read, Clock(lambda: 0.0, lambda: 1_000_000.0))
         working = asyncio.create_task(histories.run())
-        histories.want(care)
-        while not care.remembered:
+        histories.want(record)
+        while not record.remembered:
             await asyncio.sleep(0.01)
         working.cancel()
         await asyncio.gather(working, return_exceptions=True)
 
     policies = Policies(lambda: 0.0)
     policies.note(None, a_body())
-    (care,) = policies
+    (record,) = policies
     run_virtually(asyncio.wait_for(work(), 5))
     assert seen[:4] == [False] * 4
-    assert care.target is not None
-    assert care.target.state.memory["steps"] == 100
+    assert record.target is not None
+    assert record.target.state.memory["steps"] == 100
 
 
 def test_without_a_scale_nothing_is_asked_of_prometheus():
@@ -154,8 +154,8 @@ def test_whoever_asks_again_for_a_history_that_cannot_be_had_has_it_asked_for_at
         histories = Histories(source, read, Clock(lambda: 0.0, lambda: 1_000_000.0))
         working = asyncio.create_task(histories.run())
         for _ in range(3):
-            histories.want(care)
-            histories.want(care)
+            histories.want(record)
+            histories.want(record)
             await asyncio.sleep(0.02)
         before = len(source.asked)
         await asyncio.sleep(0.55)
@@ -165,7 +165,7 @@ def test_whoever_asks_again_for_a_history_that_cannot_be_had_has_it_asked_for_at
 
     policies = Policies(lambda: 0.0)
     policies.note(None, a_body())
-    (care,) = policies
+    (record,) = policies
     at_once, later = run_virtually(work())
     assert at_once == 3
     assert 1 <= later <= 5
@@ -186,16 +186,16 @@ def a_day_and_then(history, gap_s):
         clock, source = Clock(lambda: 0.0, lambda: 1_000_000.0), Shrunk()
         policies = Policies(clock.now_s)
         policies.note(None, a_body())
-        (care,) = policies
+        (record,) = policies
         histories = Histories(source, read, clock)
         working = asyncio.create_task(histories.run())
-        histories.want(care)
-        assert care.target is not None
-        state = care.target.state
+        histories.want(record)
+        assert record.target is not None
+        state = record.target.state
         while state.memory["steps"] < DAY_STEPS:
             await asyncio.sleep(0.01)
         state.memory["mean_24h"] = 99.0  # of the old memory
-        histories.want(care, gap_s)
+        histories.want(record, gap_s)
         while len(source.asked) < 6:
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.3)

@@ -70,12 +70,12 @@ def taken_in(body, rules):
     """All that one policy costs before the first question is sent, and once for the ages of its samples."""
     policies = Policies(lambda: 0.0, rules=rules)
     policies.note("ADDED", body)
-    (care,) = policies
-    if care.target is None:
-        assert care.problem.isprintable()
+    (record,) = policies
+    if record.target is None:
+        assert record.problem.isprintable()
         return
-    wishes_at(care.target.resource, 1.77e9)
-    queries = care.target.resource.queries
+    wishes_at(record.target.resource, 1.77e9)
+    queries = record.target.resource.queries
     for query in filter(None, (queries.demand, queries.bad_ratio, *queries.healthy)):
         shape_of(query)
         age_check(query)

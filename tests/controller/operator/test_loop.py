@@ -8,7 +8,7 @@ import pytest
 
 from controller.operator.clock import Clock
 from controller.operator.loop import Loop
-from controller.operator.policies import Care, Policies
+from controller.operator.policies import Policies, PolicyRecord
 from controller.ports import Ports, Refused, Scale
 from controller.reconcile import Outcome
 from controller.windows import wishes_at
@@ -58,8 +58,8 @@ class Asked:
     def __init__(self):
         self.wanted: list[str] = []
 
-    def want(self, care: Care, gap_s: float = 0.0) -> None:
-        self.wanted.append(care.name)
+    def want(self, record: PolicyRecord, gap_s: float = 0.0) -> None:
+        self.wanted.append(record.name)
 
 
 class Stage:
@@ -76,10 +76,10 @@ class Stage:
             Ports(self.world, self.world),
             self.histories,  # type: ignore[arg-type]  # all that the loop asks of them
             clock,
-            policy_of=lambda care: RULES["hpa"],
+            policy_of=lambda record: RULES["hpa"],
             group_of=lambda target: target.resource.name,
             may_act=lambda: self.leads,
-            report=lambda seen: self.reported.extend((care.name, outcome) for care, outcome in seen),
+            report=lambda seen: self.reported.extend((record.name, outcome) for record, outcome in seen),
             ended=self.ended.append,
         )
         self.policies.on_change = self.loop.take
@@ -115,8 +115,8 @@ def play(story):
 def test_the_first_look_changes_nothing_and_the_next_one_acts():
     async def story(stage):
         stage.add()
-        (care,) = stage.policies
-        care.remembered = True
+        (record,) = stage.policies
+        record.remembered = True
         for _ in range(2):
             await stage.pass_s(INTERVAL_S)
 
@@ -181,12 +181,12 @@ def test_a_calendar_that_cannot_be_read_is_one_policys_trouble(monkeypatch):
     assert len([decision for decision in stage.decisions("web") if decision]) == 2
     scales = [outcome.scale for name, outcome in stage.reported if name == "broken"]
     assert scales == [Refused("ReadingFailed", "OverflowError: date value out of range")] * 2
-    assert stage.policies.named("shop", "broken").in_hand is None
+    assert stage.policies.named("shop", "broken").in_flight_since_s is None
 
 
 def test_a_tick_that_ends_late_lets_nothing_go_that_a_later_one_has_in_hand(monkeypatch):
     monkeypatch.setattr("controller.operator.loop.PATIENCE_S", 0.01)
-    in_hand: list[bool] = []
+    in_flight_since_s: list[bool] = []
 
     async def story(stage):
         answers = {"slow": asyncio.Event(), "web": asyncio.Event()}
@@ -205,12 +205,12 @@ def test_a_tick_that_ends_late_lets_nothing_go_that_a_later_one_has_in_hand(monk
         await stage.pass_s(INTERVAL_S)
         answers["slow"].set()
         await asyncio.sleep(0.05)
-        in_hand.extend(stage.policies.get(name).in_hand is not None for name in answers)
+        in_flight_since_s.extend(stage.policies.get(name).in_flight_since_s is not None for name in answers)
         answers["web"].set()
         await asyncio.sleep(0.05)
 
     stage = play(story)
-    assert in_hand == [False, True]
+    assert in_flight_since_s == [False, True]
     assert (len(stage.decisions("slow")), len(stage.decisions("web"))) == (1, 2)
 
 
@@ -248,7 +248,7 @@ def test_a_tick_is_measured_once_from_its_beginning_to_its_last_outcome(monkeypa
 def test_the_first_look_at_what_was_edited_meanwhile_is_still_to_come():
     async def story(stage):
         stage.add()
-        (care,) = stage.policies
+        (record,) = stage.policies
         real_demand = stage.world.demand
 
         async def edited_meanwhile(target, now_s):
@@ -259,8 +259,8 @@ def test_the_first_look_at_what_was_edited_meanwhile_is_still_to_come():
         stage.world.demand = edited_meanwhile
         await stage.pass_s(INTERVAL_S)
         assert len(stage.reported) == 1
-        assert care.looked_s is None
-        assert care.in_hand is None
+        assert record.last_evaluated_s is None
+        assert record.in_flight_since_s is None
 
     play(story)
 
@@ -284,8 +284,8 @@ def test_a_stop_gives_a_tick_that_hangs_a_moment_and_no_more(monkeypatch):
 def test_an_edit_while_a_decision_is_in_hand_voids_it():
     async def story(stage):
         stage.add()
-        (care,) = stage.policies
-        care.remembered, care.looked_s = True, 0.0
+        (record,) = stage.policies
+        record.remembered, record.last_evaluated_s = True, 0.0
         real_demand = stage.world.demand
 
         async def edited_meanwhile(target, now_s):
@@ -295,7 +295,7 @@ def test_an_edit_while_a_decision_is_in_hand_voids_it():
 
         stage.world.demand = edited_meanwhile
         await stage.pass_s(INTERVAL_S)
-        assert care.looked_s == stage.world.now_s  # who edits all the time is not overdue for that
+        assert record.last_evaluated_s == stage.world.now_s  # who edits all the time is not overdue for that
 
     stage = play(story)
     assert stage.world.written == []
@@ -305,8 +305,8 @@ def test_an_edit_between_preparing_and_deciding_voids_it_and_takes_nobody_elses_
     async def story(stage):
         for name in ("web", "other"):
             stage.add(name)
-        for care in stage.policies:
-            care.remembered, care.looked_s = True, 0.0
+        for record in stage.policies:
+            record.remembered, record.last_evaluated_s = True, 0.0
 
         def edited_then(resource, unix_s):
             if resource.name == "web":
@@ -326,8 +326,8 @@ def test_an_edit_between_preparing_and_deciding_voids_it_and_takes_nobody_elses_
 def test_after_a_long_gap_the_history_is_asked_for_again(gap_s):
     async def story(stage):
         stage.add()
-        (care,) = stage.policies
-        care.remembered = True
+        (record,) = stage.policies
+        record.remembered = True
         stage.histories.wanted.clear()
         await stage.pass_s(INTERVAL_S)
         stage.world.unknown = True

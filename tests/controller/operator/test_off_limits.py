@@ -65,6 +65,6 @@ def test_outside_of_a_cluster_nothing_is_ours():
 def test_a_policy_that_is_off_limits_is_kept_as_its_problem():
     policies = Policies(lambda: 0.0, OffLimits(frozenset({"shop"})))
     policies.note("ADDED", a_body())
-    (care,) = policies
-    assert care.target is None
-    assert care.problem == "metadata.namespace: policies in shop are not served (--deny-namespace)"
+    (record,) = policies
+    assert record.target is None
+    assert record.problem == "metadata.namespace: policies in shop are not served (--deny-namespace)"

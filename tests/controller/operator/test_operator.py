@@ -31,16 +31,16 @@ def put_together(story, settings=SETTINGS):
 def test_a_target_that_is_another_object_is_looked_at_for_the_first_time():
     def story(operator):
         operator._note_policy(None, a_body())
-        (care,) = operator.policies
-        care.looked_s, care.remembered, care.startup_s = 1.0, True, 20.0
-        care.target.state.memory["steps"] = 9
-        operator._begin_anew(care.target)
-        return care
+        (record,) = operator.policies
+        record.last_evaluated_s, record.remembered, record.startup_s = 1.0, True, 20.0
+        record.target.state.memory["steps"] = 9
+        operator._reset(record.target)
+        return record
 
-    care = put_together(story)
-    assert (care.looked_s, care.remembered, care.startup_s) == (None, False, None)
-    assert care.target.holds == (Reason.JUST_STARTED,)
-    assert care.target.state.memory["steps"] == 0
+    record = put_together(story)
+    assert (record.last_evaluated_s, record.remembered, record.startup_s) == (None, False, None)
+    assert record.target.holds == (Reason.JUST_STARTED,)
+    assert record.target.state.memory["steps"] == 0
 
 
 @pytest.mark.parametrize("how", ["DELETED", "unlisted", "invalid"])
@@ -53,20 +53,20 @@ def test_a_policy_that_is_gone_or_invalid_stands_in_no_others_way(how):
             operator._note_policy("DELETED", a_body())
         else:
             operator._note_policy("MODIFIED", a_body(generation=2, minReplicas=10))
-        return operator.rivals.known("ScalingPolicy")
+        return operator.competitors.known("ScalingPolicy")
 
     assert put_together(story) == frozenset()
 
 
 def test_a_policy_that_loses_its_place_to_an_older_one_stands_in_no_others_way():
     def story(operator):
-        rivals = []
+        competitors = []
         for uid, created, event in (("new", "2", None), ("old", "1", None), ("old", "1", "DELETED")):
             body = a_body(uid)
             body["metadata"] |= {"name": uid, "creationTimestamp": f"2026-12-01T08:00:0{created}Z"}
             operator._note_policy(event, body)
-            rivals.append(operator.rivals.known("ScalingPolicy"))
-        return rivals
+            competitors.append(operator.competitors.known("ScalingPolicy"))
+        return competitors
 
     settings = OperatorSettings(prometheus=SETTINGS.prometheus, max_policies_per_namespace=1)
     assert put_together(story, settings) == [{"new"}, {"old"}, {"new"}]
@@ -96,24 +96,24 @@ def test_a_policy_whose_edit_no_event_told_of_is_repaired_by_a_listing(monkeypat
         await operator.resync.compare()
         return operator.policies.get("u1")
 
-    care = asyncio.run(run())
-    assert (care.generation, care.target.spec.max_replicas) == (2, 5)
+    record = asyncio.run(run())
+    assert (record.generation, record.target.spec.max_replicas) == (2, 5)
 
 
 def test_who_leads_anew_knows_nothing_of_writes_and_looks_at_all_for_the_first_time():
     def story(operator):
         operator._note_policy(None, a_body())
-        (care,) = operator.policies
-        care.looked_s = 1.0
-        care.target.state.memory["steps"], care.target.state.unknown_since_s = 9, 1.0
-        care.target.state.progress = Progress(most_ready=3, since_s=1.0)
-        care.target.state.behavior = BehaviorLog(up_events=(ScaleEvent(4, 1.0),))
+        (record,) = operator.policies
+        record.last_evaluated_s = 1.0
+        record.target.state.memory["steps"], record.target.state.unknown_since_s = 9, 1.0
+        record.target.state.progress = Progress(most_ready=3, since_s=1.0)
+        record.target.state.behavior = BehaviorLog(up_events=(ScaleEvent(4, 1.0),))
         operator._lead(True)
-        return care
+        return record
 
-    care = put_together(story)
-    state = care.target.state
-    assert care.looked_s is None
+    record = put_together(story)
+    state = record.target.state
+    assert record.last_evaluated_s is None
     assert (state.memory["steps"], state.unknown_since_s, state.progress) == (0, None, NOTHING_DUE)
     assert state.behavior.up_events == (ScaleEvent(4, 1.0),)  # which another can have added to, not taken away
 
@@ -128,8 +128,8 @@ def test_who_leads_anew_counts_what_another_leader_changed_and_a_size_that_it_to
         body["status"] = {"observedGeneration": 1, "currentReplicas": 7, "recentChanges": [{"time": now, "added": 2}]}
         operator._note_policy("MODIFIED", body)
         operator._lead(True)
-        (care,) = operator.policies
-        return care.target.state, operator.clock.now_s()
+        (record,) = operator.policies
+        return record.target.state, operator.clock.now_s()
 
     state, now_s = put_together(story)
     (event,) = state.behavior.up_events
@@ -144,7 +144,7 @@ def test_policies_in_kube_system_are_served_for_those_alone_who_name_it(served, 
         body = a_body()
         body["metadata"]["namespace"] = "kube-system"
         operator._note_policy(None, body)
-        return [bool(care.problem) for care in operator.policies]
+        return [bool(record.problem) for record in operator.policies]
 
     settings = OperatorSettings(prometheus=SETTINGS.prometheus, namespaces=served)
     assert put_together(story, settings) == [problem]
@@ -153,8 +153,8 @@ def test_policies_in_kube_system_are_served_for_those_alone_who_name_it(served, 
 def test_before_anything_was_listed_a_target_is_not_synced():
     def story(operator):
         operator._note_policy(None, a_body())
-        (care,) = operator.policies
-        return operator.workloads.scale(care.target, 0.0)
+        (record,) = operator.policies
+        return operator.workloads.scale(record.target, 0.0)
 
     async def run():
         return await story(Operator(SETTINGS))

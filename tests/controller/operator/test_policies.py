@@ -38,10 +38,10 @@ class Listening(Policies):
     def __init__(self):
         super().__init__(lambda: 100.0)
         self.told: list[tuple[str, str]] = []
-        self.on_change = lambda care: self.told.append(("change", care.uid))
-        self.on_gone = lambda care: self.told.append(("gone", care.uid))
-        self.let_go: list[str] = []
-        self.on_let_go = lambda target: self.let_go.append(target.resource.target.name)
+        self.on_change = lambda record: self.told.append(("change", record.uid))
+        self.on_gone = lambda record: self.told.append(("gone", record.uid))
+        self.released: list[str] = []
+        self.on_release = lambda target: self.released.append(target.resource.target.name)
 
 
 @pytest.fixture
@@ -52,9 +52,9 @@ def policies():
 
 def test_a_listed_policy_is_read_and_told_of(policies):
     policies.note(None, a_body())
-    (care,) = policies
-    assert care.target.name == "shop/web"
-    assert care.adopted_s == 100.0
+    (record,) = policies
+    assert record.target.name == "shop/web"
+    assert record.adopted_s == 100.0
     assert policies.told == [("change", "u1")]
 
 
@@ -95,23 +95,23 @@ def test_of_a_hostile_status_only_what_fits_the_schema_is_kept(policies):
 )
 def test_an_edit_takes_effect_at_once_and_keeps_the_memory_while_it_means_the_same(policies, edit, keeps_memory):
     policies.note(None, a_body())
-    care = policies.get("u1")
-    before, care.looked_s, care.remembered = care.target, 90.0, True
+    record = policies.get("u1")
+    before, record.last_evaluated_s, record.remembered = record.target, 90.0, True
     policies.note("MODIFIED", a_body(generation=2, **edit))
     assert before.superseded
-    assert not care.target.superseded
-    assert (care.target.state is before.state) is keeps_memory
-    assert (care.looked_s, care.remembered) == ((90.0, True) if keeps_memory else (None, False))
+    assert not record.target.superseded
+    assert (record.target.state is before.state) is keeps_memory
+    assert (record.last_evaluated_s, record.remembered) == ((90.0, True) if keeps_memory else (None, False))
 
 
 def test_a_body_that_cannot_be_read_is_kept_as_its_problem(policies):
     policies.note(None, a_body(minReplicas=10))
-    (care,) = policies
-    assert care.target is None
-    assert care.problem == "spec.minReplicas: 10 is above spec.maxReplicas 9"
+    (record,) = policies
+    assert record.target is None
+    assert record.problem == "spec.minReplicas: 10 is above spec.maxReplicas 9"
     policies.note("MODIFIED", a_body(generation=2))
-    assert care.target is not None
-    assert care.problem == ""
+    assert record.target is not None
+    assert record.problem == ""
 
 
 @pytest.mark.parametrize("how", ["DELETED", "unlisted"])
@@ -151,7 +151,7 @@ def test_a_listing_of_another_namespace_gives_nobody_up(policies):
 
 
 @pytest.mark.parametrize(
-    ("edit", "let_go"),
+    ("edit", "released"),
     [
         ({"maxReplicas": 5}, []),
         ({"demand": {"query": "sum(y)", "targetPerReplica": "70"}}, []),
@@ -159,14 +159,14 @@ def test_a_listing_of_another_namespace_gives_nobody_up(policies):
         ({"minReplicas": 10}, ["web"]),
     ],
 )
-def test_a_target_that_a_policy_names_no_more_is_let_go(policies, edit, let_go):
+def test_a_target_that_a_policy_names_no_more_is_let_go(policies, edit, released):
     policies.note(None, a_body())
     policies.note("MODIFIED", a_body(generation=2, **edit))
-    assert policies.let_go == let_go
+    assert policies.released == released
 
 
 def test_with_a_policy_its_target_is_let_go_before_its_end_is_told(policies):
     policies.note(None, a_body())
-    policies.on_let_go = lambda target: policies.told.append(("let go", target.name))
+    policies.on_release = lambda target: policies.told.append(("let go", target.name))
     policies.note("DELETED", a_body())
     assert policies.told[1:] == [("let go", "shop/web"), ("gone", "u1")]

@@ -44,9 +44,9 @@ class Shop:
         self.policies.note(None, body)
 
     def asked_for(self, uid="u1"):
-        care = self.policies.get(uid)
-        assert care is not None
-        return self.book.find(care)
+        record = self.policies.get(uid)
+        assert record is not None
+        return self.book.find(record)
 
     @contextlib.asynccontextmanager
     async def reading(self):

@@ -70,8 +70,8 @@ def test_a_preset_may_not_name_another_namespace():
 def test_a_policy_that_breaks_a_rule_is_not_served_and_its_problem_says_why():
     policies = Policies(lambda: 0.0, rules=OWN)
     policies.note("ADDED", a_body(demand=a_demand('sum(x{namespace="bank"})')))
-    (care,) = policies
-    assert (care.target, care.problem.partition(": ")[0]) == (None, "spec.demand.query")
+    (record,) = policies
+    assert (record.target, record.problem.partition(": ")[0]) == (None, "spec.demand.query")
     policies.note("MODIFIED", a_body(generation=2))
-    (target,) = (care.target for care in policies if care.target is not None)
+    (target,) = (record.target for record in policies if record.target is not None)
     assert target.resource.queries.demand == 'sum(x{namespace="shop"})'

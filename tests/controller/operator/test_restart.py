@@ -6,8 +6,8 @@ import pytest
 
 from controller.cluster.status import MOST_CHANGES, status_of
 from controller.operator.clock import Clock
-from controller.operator.policies import Care
-from controller.operator.restart import recall
+from controller.operator.policies import PolicyRecord
+from controller.operator.restart import restore
 from controller.ports import Scale
 from controller.reconcile import Outcome
 from scaling.behavior import fit_behavior, log_change
@@ -19,7 +19,7 @@ from tests.scaling.builders import ScriptedPolicy
 
 
 def a_care(target, status, generation=3):
-    return Care("uid", "shop", "web", generation, adopted_s=0.0, status=status, target=target)
+    return PolicyRecord("uid", "shop", "web", generation, adopted_s=0.0, status=status, target=target)
 
 
 FOUR_A_MINUTE = {"scaleUp": {"policies": [{"type": "Pods", "value": 4, "periodSeconds": 60}]}}
@@ -28,7 +28,7 @@ FOUR_A_MINUTE = {"scaleUp": {"policies": [{"type": "Pods", "value": 4, "periodSe
 @pytest.mark.parametrize(("later_s", "allowed"), [(10.0, 8), (70.0, 10)])
 def test_a_change_before_the_restart_counts_for_the_rates(later_s, allowed):
     target = a_target(**{"spec/behavior": FOUR_A_MINUTE})
-    recall(a_care(target, status_of(ADD, facts())), Clock(lambda: NOW_S + later_s, lambda: NOW_S + later_s))
+    restore(a_care(target, status_of(ADD, facts())), Clock(lambda: NOW_S + later_s, lambda: NOW_S + later_s))
     wanted, _, _ = fit_behavior(60, 6, target.spec.behavior, target.state.behavior, NOW_S + later_s)
     assert wanted == allowed
 
@@ -39,7 +39,7 @@ def test_a_change_is_counted_once_and_beside_those_that_are_known(before_s, allo
     target = a_target(**{"spec/behavior": FOUR_A_MINUTE})
     behavior = target.spec.behavior
     target.state.behavior = log_change(2, 4, behavior, target.state.behavior, NOW_S + before_s)
-    recall(a_care(target, status_of(ADD, facts())), Clock(lambda: NOW_S + 10, lambda: NOW_S + 10))
+    restore(a_care(target, status_of(ADD, facts())), Clock(lambda: NOW_S + 10, lambda: NOW_S + 10))
     wanted, _, _ = fit_behavior(60, 6, behavior, target.state.behavior, NOW_S + 10)
     assert wanted == allowed
 
@@ -59,7 +59,7 @@ class Lives:
     def live(self, ticks, tells=True):
         """Start, decide so often, and end; `tells`: whether statuses get written."""
         target = a_target(**self.spec)
-        recall(a_care(target, self.status), Clock(lambda: self.now_s, lambda: self.now_s))
+        restore(a_care(target, self.status), Clock(lambda: self.now_s, lambda: self.now_s))
         for tick in range(ticks):
             holds = (Reason.JUST_STARTED,) if tick == 0 else ()
             seen = Observation(Value(1.0), self.replicas, self.replicas, holds=holds)
@@ -117,12 +117,12 @@ def test_many_changes_are_listed_within_a_bound_and_none_is_lost():
 
 def test_a_size_of_an_earlier_generation_says_nothing_of_a_change():
     target = a_target(**{"spec/behavior": FOUR_A_MINUTE})
-    recall(a_care(target, status_of(ADD, facts()), generation=4), Clock(lambda: NOW_S, lambda: NOW_S))
+    restore(a_care(target, status_of(ADD, facts()), generation=4), Clock(lambda: NOW_S, lambda: NOW_S))
     assert target.state.last_replicas is None
 
 
 def test_an_empty_status_changes_nothing():
     target = a_target()
-    recall(a_care(target, {}), Clock(lambda: NOW_S, lambda: NOW_S))
+    restore(a_care(target, {}), Clock(lambda: NOW_S, lambda: NOW_S))
     assert (target.state.last_replicas, target.state.added_s) == (None, None)
     assert target.state.behavior == PolicyState().behavior

@@ -123,12 +123,12 @@ def test_each_kind_has_its_own_time_to_be_told_of(monkeypatch):
             return {"a": Listed("one/x", "1")} if len(begun) < 2 else {}
 
     async def run():
-        kinds = [a_kind("policies", {"a"}), a_kind("rivals", set())]
+        kinds = [a_kind("policies", {"a"}), a_kind("competitors", set())]
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(Resync(Api(), kinds, ()).run(), 0.2)  # type: ignore[arg-type]
 
     run_virtually(run())
-    assert begun == ["rivals"] * 2
+    assert begun == ["competitors"] * 2
 
 
 def test_a_kind_that_is_gone_takes_all_with_it():
@@ -167,7 +167,7 @@ class Cluster:
         bare = [{"metadata": each["metadata"]} for each in items]  # of a list, items do not say what they are
         return {"kind": "ThingList", "apiVersion": "g/v1", "items": bare}
 
-    def begin_anew(self):
+    def reset(self):
         self.begun += 1
 
     def compared(self, monkeypatch):
@@ -176,7 +176,7 @@ class Cluster:
         kept = Kept("g", "v1", "things", lambda: set(self.things), lambda *_: None, told=self.told)
 
         self.heard.clear()
-        run_virtually(Resync(self, [kept], (), self.begin_anew).compare())  # type: ignore[arg-type]
+        run_virtually(Resync(self, [kept], (), self.reset).compare())  # type: ignore[arg-type]
         return self.heard
 
 

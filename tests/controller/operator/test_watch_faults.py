@@ -46,7 +46,7 @@ Fault = Callable[["Server", web.StreamResponse], Any]
 
 
 def a_policy(name: str, version: int) -> Json:
-    """As far as a watch cares."""
+    """As far as a watch records."""
     return {
         "apiVersion": "forescale.dev/v1alpha1",
         "kind": "ScalingPolicy",

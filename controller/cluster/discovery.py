@@ -64,7 +64,7 @@ class _Kept:
     kept_s: float
 
 
-class Kinds:
+class Discovery:
     """What the API server serves; each group's version is asked for once, whoever wants to know."""
 
     def __init__(self, api: Reads) -> None:

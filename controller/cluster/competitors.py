@@ -1,8 +1,8 @@
 """Who else scales a target: an HPA, a ScaledObject, another ScalingPolicy, or somebody who undoes our writes.
 
-Owns whether a target is ours alone, and whether that is known. Watches tell of the others' objects; of those who have
-none, `contests.py` knows. What a conflict does to a decision is left to `scaling`. A policy in Shadow never writes and
-is in nobody's way.
+Owns whether a target is ours alone, and whether that is known. The watches show the objects of other autoscalers;
+`manager_conflicts.py` finds writers without an object. What a conflict does to a decision is left to `scaling`. In mode
+Shadow a policy never writes, so it competes with nobody.
 """
 
 from collections import defaultdict
@@ -10,8 +10,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from controller.cluster.contests import Contests
-from controller.cluster.roll import Roll
+from controller.cluster.manager_conflicts import ManagerConflicts
+from controller.cluster.sync_state import SyncState
 from controller.crd.tables import KIND, TargetRef
 from controller.ports import Refused, Target
 from scaling.spec import Mode
@@ -19,7 +19,7 @@ from scaling.spec import Mode
 HPA = "HorizontalPodAutoscaler"
 SCALED_OBJECT = "ScaledObject"
 TargetKey = tuple[str, str, str, str]
-"""Namespace, API group, kind and name: a rival may name another version of the same group."""
+"""Namespace, API group, kind and name: a competitor may name another version of the same group."""
 
 PAUSED, PAUSED_REPLICAS = "autoscaling.keda.sh/paused", "autoscaling.keda.sh/paused-replicas"
 FALSE_WORDS = frozenset(("0", "f", "F", "FALSE", "false", "False"))
@@ -29,7 +29,7 @@ TARGET_SHARED = "TargetShared"
 
 
 @dataclass(frozen=True, slots=True)
-class _Rival:
+class _Competitor:
     """An object that scales a target, as it says itself."""
 
     key: TargetKey | None
@@ -46,14 +46,14 @@ class _Rival:
         return self.created, self.name
 
 
-class Rivals:
+class Competitors:
     """All who scale something, by what they scale."""
 
     def __init__(self) -> None:
-        self._by_uid: dict[str, _Rival] = {}
-        self._on: defaultdict[TargetKey, dict[str, _Rival]] = defaultdict(dict)
-        self.contests = Contests()
-        self._rolls = {HPA: Roll(), SCALED_OBJECT: Roll()}
+        self._by_uid: dict[str, _Competitor] = {}
+        self._on: defaultdict[TargetKey, dict[str, _Competitor]] = defaultdict(dict)
+        self.manager_conflicts = ManagerConflicts()
+        self._sync_states = {HPA: SyncState(), SCALED_OBJECT: SyncState()}
         self._unlisted: dict[str, str] = {}
         """Why the latest listing of a kind failed."""
 
@@ -79,15 +79,15 @@ class Rivals:
 
     def drop(self, uid: str) -> None:
         """Forget one that is gone."""
-        rival = self._by_uid.pop(uid, None)
-        if rival is not None and rival.key is not None:
-            del self._on[rival.key][uid]
-            if not self._on[rival.key]:
-                del self._on[rival.key]
+        competitor = self._by_uid.pop(uid, None)
+        if competitor is not None and competitor.key is not None:
+            del self._on[competitor.key][uid]
+            if not self._on[competitor.key]:
+                del self._on[competitor.key]
 
     def known(self, kind: str) -> frozenset[str]:
         """The uids of all that was told of a kind, for `keep`."""
-        return frozenset(uid for uid, rival in self._by_uid.items() if rival.kind == kind)
+        return frozenset(uid for uid, competitor in self._by_uid.items() if competitor.kind == kind)
 
     def keep(self, kind: str, namespace: str, listed: Mapping[str, str], known_before: Collection[str]) -> None:
         """Drop what a full listing (uid to namespace/name) of a namespace, or of all for "", no longer has.
@@ -97,7 +97,7 @@ class Rivals:
         for uid in self.known(kind) & frozenset(known_before) - listed.keys():
             if namespace in ("", self._by_uid[uid].namespace):
                 self.drop(uid)
-        self._rolls[kind].call(namespace, listed, self.known(kind))
+        self._sync_states[kind].on_listed(namespace, listed, self.known(kind))
         self._unlisted.pop(kind, None)
 
     def note_unlisted(self, kind: str, why: str) -> None:
@@ -109,11 +109,11 @@ class Rivals:
         if target.spec.mode is Mode.SHADOW:
             return None
         namespace = target.resource.namespace
-        for kind, roll in self._rolls.items():
-            if not roll.is_called(namespace):
+        for kind, sync_state in self._sync_states.items():
+            if not sync_state.has_listed(namespace):
                 why = self._unlisted.get(kind, "they have not been listed yet")
                 return Refused("NotSynced", f"whether a {kind} scales it is not known: {why}")
-            awaited = roll.awaited_in(namespace)
+            awaited = sync_state.unseen_in(namespace)
             if awaited is not None:
                 return Refused("NotSynced", f"whether {kind} {awaited} scales it is not known: no watch told of it yet")
         return None
@@ -121,7 +121,7 @@ class Rivals:
     def is_shared(self, target: Target) -> bool:
         """Whether another policy names the same target."""
         on = self._on.get(_key(target.resource.namespace, target.resource.target), {})
-        return any(rival.kind == KIND and rival.name != target.resource.name for rival in on.values())
+        return any(competitor.kind == KIND and competitor.name != target.resource.name for competitor in on.values())
 
     def of(self, target: Target, now_s: float) -> Refused | None:
         """Who is in this target's way, or None: the cause as a condition's reason, and one sentence for people."""
@@ -130,11 +130,14 @@ class Rivals:
         resource = target.resource
         key = _key(resource.namespace, resource.target)
         scaled = f"{resource.target.kind} {resource.target.name}"
-        rivals = sorted(self._on.get(key, {}).values(), key=lambda rival: (rival.kind != SCALED_OBJECT, rival.age))
-        for rival in rivals:  # KEDA's HPA is no news beside the ScaledObject that it stands for
-            if rival.kind != KIND:
-                return Refused(rival.kind, f"{rival.kind} {rival.name} scales {scaled} too; one of the two has to go")
-        contested = self.contests.of((resource.namespace, resource.target), now_s)
+        competitors = sorted(self._on.get(key, {}).values(), key=lambda each: (each.kind != SCALED_OBJECT, each.age))
+        for competitor in competitors:  # KEDA's HPA is no news beside the ScaledObject that it stands for
+            if competitor.kind != KIND:
+                return Refused(
+                    competitor.kind,
+                    f"{competitor.kind} {competitor.name} scales {scaled} too; one of the two has to go",
+                )
+        contested = self.manager_conflicts.of((resource.namespace, resource.target), now_s)
         return self._older(target, scaled) or contested
 
     def waiting(self, target: Target) -> Refused | None:
@@ -159,22 +162,22 @@ class Rivals:
         if target.spec.mode is Mode.SHADOW:
             return []
         on = self._on.get(_key(target.resource.namespace, target.resource.target), {})
-        acting = [rival for rival in on.values() if rival.kind == KIND and not rival.shadow]
-        return [rival.name for rival in sorted(acting, key=lambda rival: rival.age)]
+        acting = [competitor for competitor in on.values() if competitor.kind == KIND and not competitor.shadow]
+        return [competitor.name for competitor in sorted(acting, key=lambda competitor: competitor.age)]
 
     def _note(self, type_: str | None, body: Mapping[str, Any], kind: str, ref: Mapping[str, Any] | None) -> None:
         meta, spec = body["metadata"], body.get("spec") or {}
         self.drop(meta["uid"])
-        if kind in self._rolls:
-            self._rolls[kind].tell(meta["uid"])
+        if kind in self._sync_states:
+            self._sync_states[kind].on_seen(meta["uid"])
         if type_ == "DELETED":
             return
         key = None if ref is None else _key_of(meta["namespace"], ref)
         shadow = spec.get("mode") == Mode.SHADOW
-        rival = _Rival(key, kind, meta["namespace"], meta["name"], meta.get("creationTimestamp", ""), shadow)
-        self._by_uid[meta["uid"]] = rival
+        competitor = _Competitor(key, kind, meta["namespace"], meta["name"], meta.get("creationTimestamp", ""), shadow)
+        self._by_uid[meta["uid"]] = competitor
         if key is not None:
-            self._on[key][meta["uid"]] = rival
+            self._on[key][meta["uid"]] = competitor
 
 
 def is_paused(annotations: Mapping[str, str]) -> bool:

@@ -3,8 +3,8 @@
 import asyncio
 from pathlib import Path
 
+from controller.cluster.access_review import EVERYWHERE, READING, WRITING, leading, missing
 from controller.cluster.api import ApiSettings, KubeApi
-from controller.cluster.rights import EVERYWHERE, READING, WRITING, leading, missing
 
 
 def missing_for(cluster, subject, namespaces):

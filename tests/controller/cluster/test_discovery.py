@@ -4,7 +4,7 @@ import itertools
 import pytest
 
 from controller.cluster.backoff import KIND_MISSING, KIND_SILENT
-from controller.cluster.kinds import KEPT_S, MOST_GROUPS, REFUSAL_KEPT_S, Kinds, Scalable
+from controller.cluster.discovery import KEPT_S, MOST_GROUPS, REFUSAL_KEPT_S, Discovery, Scalable
 from controller.crd.tables import TargetRef
 from tests.controller.cluster.workload_bodies import APPS, FakeApi, an_error
 
@@ -16,7 +16,7 @@ def found(api, ref=WEB, *later_s):
     """What is found now and at each later time."""
 
     async def run():
-        kinds = Kinds(api)
+        kinds = Discovery(api)
         return [await kinds.find(ref, now_s) for now_s in (0.0, *later_s)]
 
     return asyncio.run(run())
@@ -71,7 +71,7 @@ def test_one_question_serves_all_who_ask_at_once():
     api = FakeApi()
 
     async def run():
-        kinds = Kinds(api)
+        kinds = Discovery(api)
         await asyncio.gather(*(kinds.find(WEB, 0.0) for _ in range(50)))
 
     asyncio.run(run())
@@ -99,7 +99,7 @@ def test_a_group_that_is_not_there_is_asked_for_ever_less_often(code, backoff):
     api.will("/apis/apps/v1", an_error(code))
 
     async def run():
-        kinds, asked_s = Kinds(api), []
+        kinds, asked_s = Discovery(api), []
         for now_s in range(0, 1800):
             before = len(api.asked)
             await kinds.find(WEB, float(now_s))
@@ -121,7 +121,7 @@ def test_discovery_counts_for_the_namespace_that_needs_it():
             payers.append(namespace)
             return await super().get(path, query)
 
-    asyncio.run(Kinds(Api()).find(WEB, 0.0, "shop"))
+    asyncio.run(Discovery(Api()).find(WEB, 0.0, "shop"))
     assert payers == ["shop"]
 
 
@@ -138,7 +138,7 @@ def test_groups_that_nobody_serves_are_not_remembered_for_ever():
     api = FakeApi()
 
     async def run():
-        kinds = Kinds(api)
+        kinds = Discovery(api)
         for number in range(1000):
             folder = f"/apis/group-{number}.dev/v1"
             api.will(folder, an_error(404))

@@ -3,10 +3,10 @@ import math
 
 import pytest
 
-from controller.cluster.pace import SHARES, Pace, QueueFullError, ShedError, Turn
+from controller.cluster.rate_limiter import SHARES, Priority, QueueFullError, RateLimiter, ShedError
 from tests.virtual_time import run_virtually
 
-CHANGE, READ, TELL, LEARN = Turn
+CHANGE, READ, TELL, LEARN = Priority
 EVER = math.inf
 
 
@@ -25,10 +25,10 @@ async def in_order(pace, *wishes):
 
 
 def test_what_was_saved_goes_out_as_it_comes_and_then_changes_go_first(monkeypatch):
-    monkeypatch.setattr("controller.cluster.pace.SHARES", dict.fromkeys(SHARES, 0.001))
+    monkeypatch.setattr("controller.cluster.rate_limiter.SHARES", dict.fromkeys(SHARES, 0.001))
 
     async def run():
-        return await in_order(Pace(requests_per_s=20, burst=2), READ, READ, TELL, READ, CHANGE, CHANGE, READ)
+        return await in_order(RateLimiter(requests_per_s=20, burst=2), READ, READ, TELL, READ, CHANGE, CHANGE, READ)
 
     assert run_virtually(run()) == [0, 1, 4, 5, 3, 6, 2]
 
@@ -36,7 +36,7 @@ def test_what_was_saved_goes_out_as_it_comes_and_then_changes_go_first(monkeypat
 @pytest.mark.parametrize("patient", [TELL, LEARN])
 def test_what_is_patient_leaves_what_a_second_brings_to_changes_and_reads(patient):
     async def run():
-        pace = Pace(requests_per_s=20, burst=30)
+        pace = RateLimiter(requests_per_s=20, burst=30)
         told = [asyncio.create_task(pace.turn(patient, EVER)) for _ in range(30)]
         await asyncio.sleep(0)
         assert sum(each.done() for each in told) == 10
@@ -53,7 +53,7 @@ def test_what_is_patient_leaves_what_a_second_brings_to_changes_and_reads(patien
 @pytest.mark.parametrize(("requests_per_s", "burst"), [(500, 1), (500, 2), (50, 30), (500, 1000)])
 def test_what_is_patient_has_its_turn_at_any_pace(requests_per_s, burst):
     async def run():
-        pace = Pace(requests_per_s, burst)
+        pace = RateLimiter(requests_per_s, burst)
         pace.pause(CHANGE, 0.0)
         async with asyncio.timeout(5):
             return await in_order(pace, TELL, LEARN)
@@ -63,7 +63,7 @@ def test_what_is_patient_has_its_turn_at_any_pace(requests_per_s, burst):
 
 def test_who_gives_up_leaves_the_turn_to_the_next():
     async def run():
-        pace = Pace(requests_per_s=20, burst=1)
+        pace = RateLimiter(requests_per_s=20, burst=1)
         await pace.turn(READ, EVER)
         gone = asyncio.create_task(pace.turn(CHANGE, EVER))
         await asyncio.sleep(0)
@@ -75,7 +75,7 @@ def test_who_gives_up_leaves_the_turn_to_the_next():
 
 def test_a_turn_that_came_too_late_is_given_back():
     async def run():
-        pace = Pace(requests_per_s=0.001, burst=1)
+        pace = RateLimiter(requests_per_s=0.001, burst=1)
         await pace.turn(READ, EVER)
         late = asyncio.create_task(pace.turn(READ, EVER))
         await asyncio.sleep(0)
@@ -90,7 +90,7 @@ def test_a_turn_that_came_too_late_is_given_back():
 
 def test_a_pause_ends_with_changes_first():
     async def run():
-        pace = Pace(requests_per_s=500, burst=30)
+        pace = RateLimiter(requests_per_s=500, burst=30)
         pace.pause(CHANGE, 0.02)
         return await in_order(pace, LEARN, TELL, READ, CHANGE)
 
@@ -99,7 +99,7 @@ def test_a_pause_ends_with_changes_first():
 
 def test_a_pause_takes_what_was_saved():
     async def run():
-        pace = Pace(requests_per_s=0.001, burst=30)
+        pace = RateLimiter(requests_per_s=0.001, burst=30)
         pace.pause(CHANGE, 0.0)
         turn = asyncio.create_task(pace.turn(CHANGE, EVER))
         await asyncio.sleep(0.01)
@@ -110,12 +110,12 @@ def test_a_pause_takes_what_was_saved():
     run_virtually(run())
 
 
-@pytest.mark.parametrize("refused", Turn)
+@pytest.mark.parametrize("refused", Priority)
 def test_who_is_refused_silences_those_behind_and_nobody_before(refused):
     async def run():
-        pace = Pace(requests_per_s=500, burst=2)
+        pace = RateLimiter(requests_per_s=500, burst=2)
         pace.pause(refused, 60)
-        for kind in Turn:
+        for kind in Priority:
             if kind < refused:
                 await pace.turn(kind, 0)
                 continue
@@ -164,11 +164,11 @@ class Clock:
 def a_pace(monkeypatch, requests_per_s=20, burst=30):
     """On virtual time, with its clock."""
     clock = Clock()
-    monkeypatch.setattr("controller.cluster.pace.time", clock)
-    return Pace(requests_per_s, burst), clock
+    monkeypatch.setattr("controller.cluster.rate_limiter.time", clock)
+    return RateLimiter(requests_per_s, burst), clock
 
 
-@pytest.mark.parametrize("kind", Turn)
+@pytest.mark.parametrize("kind", Priority)
 def test_namespaces_are_served_in_turn_whatever_one_of_them_asks(kind, monkeypatch):
     crowds = {"evil": (kind, 150), "good": (kind, 10), "fair": (kind, 30)}
     served = run_virtually(served_among(monkeypatch, 2.0, **crowds))
@@ -211,7 +211,7 @@ def test_a_namespace_waits_with_a_bounded_number_of_requests_and_others_are_not_
     run_virtually(run())
 
 
-BEHIND = [kind for kind in Turn if kind is not CHANGE]
+BEHIND = [kind for kind in Priority if kind is not CHANGE]
 
 
 async def within_s(seconds, pace, kind):
@@ -224,10 +224,10 @@ async def within_s(seconds, pace, kind):
 
 @pytest.mark.parametrize("kind", BEHIND)
 def test_who_waits_for_long_has_a_turn_however_often_changes_are_refused(kind, monkeypatch):
-    monkeypatch.setattr("controller.cluster.pace.PATIENCE_S", 0.3)
+    monkeypatch.setattr("controller.cluster.rate_limiter.PATIENCE_S", 0.3)
 
     async def run():
-        pace = Pace(requests_per_s=100, burst=30)
+        pace = RateLimiter(requests_per_s=100, burst=30)
 
         async def refused():
             while True:
@@ -245,10 +245,10 @@ def test_who_waits_for_long_has_a_turn_however_often_changes_are_refused(kind, m
 
 @pytest.mark.parametrize("kind", BEHIND)
 def test_who_waits_for_long_has_a_turn_however_many_changes_there_are(kind, monkeypatch):
-    monkeypatch.setattr("controller.cluster.pace.PATIENCE_S", 0.3)
+    monkeypatch.setattr("controller.cluster.rate_limiter.PATIENCE_S", 0.3)
 
     async def run():
-        pace = Pace(requests_per_s=100, burst=1)
+        pace = RateLimiter(requests_per_s=100, burst=1)
         changes = [asyncio.create_task(pace.turn(CHANGE, EVER)) for _ in range(1000)]
         await asyncio.sleep(0)
         assert await within_s(5.0, pace, kind)
@@ -262,10 +262,10 @@ def test_who_waits_for_long_has_a_turn_however_many_changes_there_are(kind, monk
 
 @pytest.mark.parametrize("kind", BEHIND)
 def test_a_silence_that_it_was_asked_for_itself_is_kept(kind, monkeypatch):
-    monkeypatch.setattr("controller.cluster.pace.PATIENCE_S", 0.02)
+    monkeypatch.setattr("controller.cluster.rate_limiter.PATIENCE_S", 0.02)
 
     async def run():
-        pace = Pace(requests_per_s=500, burst=30)
+        pace = RateLimiter(requests_per_s=500, burst=30)
         pace.pause(kind, 60.0)
         assert not await within_s(0.3, pace, kind)
         pace.close()

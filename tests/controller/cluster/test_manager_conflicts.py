@@ -2,7 +2,7 @@
 
 import pytest
 
-from controller.cluster.contests import CONTESTED_S, Contests
+from controller.cluster.manager_conflicts import CONTESTED_S, ManagerConflicts
 from controller.cluster.watched import read_workload
 from controller.crd.tables import TargetRef
 from tests.controller.cluster.workload_bodies import a_deployment
@@ -15,19 +15,19 @@ class Scene:
     """A target that we and others write to in turn."""
 
     def __init__(self):
-        self.contests, self.version = Contests(), 100
+        self.manager_conflicts, self.version = ManagerConflicts(), 100
 
     def we_write(self, replicas):
-        self.contests.note_write(KEY, self._workload(replicas, []))
+        self.manager_conflicts.note_write(KEY, self._workload(replicas, []))
 
     def seen(self, now_s, replicas, *managers):
         entries = [each if isinstance(each, tuple) else (each, SEEN) for each in managers]
-        self.contests.note_scale(KEY, self._workload(replicas, entries), now_s)
-        refused = self.contests.of(KEY, now_s)
+        self.manager_conflicts.note_scale(KEY, self._workload(replicas, entries), now_s)
+        refused = self.manager_conflicts.of(KEY, now_s)
         return refused and refused.reason
 
     def said(self, now_s):
-        refused = self.contests.of(KEY, now_s)
+        refused = self.manager_conflicts.of(KEY, now_s)
         return refused and refused.message
 
     def _workload(self, replicas, managers):
@@ -88,14 +88,14 @@ def test_a_rival_without_a_name_is_somebody_and_a_forgotten_target_has_none():
         scene.we_write(8)
         scene.seen(now_s, 5)
     assert str(scene.said(30)).startswith("somebody set spec.replicas")
-    scene.contests.forget(KEY)
+    scene.manager_conflicts.forget(KEY)
     assert scene.said(30) is None
 
 
 def test_who_is_always_faster_than_our_writes_contests_them_too():
     scene = Scene()
     for now_s, size in ((15, 3), (30, 4)):
-        scene.contests.note_forestalled(KEY, 8)
+        scene.manager_conflicts.note_forestalled(KEY, 8)
         scene.seen(now_s, size, "loop")
     assert str(scene.said(30)).startswith('"loop" set spec.replicas of Deployment web against our writes 2 times')
 
@@ -103,7 +103,7 @@ def test_who_is_always_faster_than_our_writes_contests_them_too():
 def test_who_forestalls_us_with_the_size_that_we_wanted_contests_nothing():
     scene = Scene()
     for now_s in (15, 30):
-        scene.contests.note_forestalled(KEY, 8)
+        scene.manager_conflicts.note_forestalled(KEY, 8)
         assert scene.seen(now_s, 8, "kubectl") is None
 
 
@@ -111,7 +111,7 @@ def test_after_an_answer_that_was_lost_nobody_knows_what_would_be_undone():
     scene = Scene()
     for now_s in (15, 30):
         scene.we_write(8)
-        scene.contests.note_lost_write(KEY)
+        scene.manager_conflicts.note_lost_write(KEY)
         assert scene.seen(now_s, 9) is None
 
 

@@ -1,7 +1,7 @@
 """Who undoes or forestalls our writes: a GitOps controller that resets spec.replicas, say, as managedFields tell.
 
 Owns the history of our writes to each target, and when it amounts to a contest. `workloads.py` tells of our writes,
-done or not, and of each look; who else scales a target by an object of its own is left to `rivals.py`.
+done or not, and of each look; who else scales a target by an object of its own is left to `competitors.py`.
 """
 
 import math
@@ -85,7 +85,7 @@ class _Contest:
         return f"{who} set spec.replicas of {scaled} against our writes {times} times within {minutes} minutes"
 
 
-class Contests:
+class ManagerConflicts:
     """The histories of all targets."""
 
     def __init__(self) -> None:
@@ -127,7 +127,7 @@ class Contests:
         return Refused(CONTESTED, contest.said(f"{key[1].kind} {key[1].name}"))
 
     def forget(self, key: Key) -> None:
-        """Drop the history of a target that is no longer under care, or another one than it was."""
+        """Drop the history of a target that is no longer served, or another one than it was."""
         self._of.pop(key, None)
 
     def clear(self) -> None:
