@@ -29,7 +29,7 @@ demo: $(RUNTIME)  ## Drive a simulated cluster through a generated day and repor
 
 test: lint  ## Everything a reviewer would run: format, lint, types, import contracts, all tests
 	$(BIN)/python -m tests.cluster.build_controlplane || echo 'Without these programs the cluster tests are skipped.'
-	$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder $(ARGS)
 
 check: lint  ## The same without the slow tests, on every core; ARGS="-n 0" for one process, as a debugger wants it
 	$(BIN)/pytest -n auto -m "not slow and not cluster" $(ARGS)

@@ -216,7 +216,8 @@ def _run(study: optuna.Study, trial: optuna.Trial, config: StudyConfig) -> float
     seen: dict[int, float] = {}
 
     def validated(steps: int, cost_ratio: float) -> None:
-        if steps in seen:  # the last step can be validated twice
+        if steps in seen:  # before and after the last update; Optuna takes one value for a step
+            seen[steps] = min(seen[steps], cost_ratio)
             return
         seen[steps] = cost_ratio
         trial.report(cost_ratio, steps)

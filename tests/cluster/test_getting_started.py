@@ -33,7 +33,7 @@ def commands():
 @pytest.fixture
 def stage(tmp_path_factory):
     require(*NEEDED, "helm")
-    with scene(tmp_path_factory.mktemp("walk"), Wishes(load=steady(700.0))) as running_scene:
+    with scene(tmp_path_factory.mktemp("walk"), Wishes(load=steady(1400.0))) as running_scene:
         cluster = running_scene.cluster
         definition = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/scalingpolicies.forescale.dev"
         cluster.request("DELETE", definition)  # the chart brings it
@@ -69,13 +69,13 @@ def test_a_newcomer_gets_from_the_image_to_a_scaled_workload(stage, tmp_path):
         edited = stage.cluster.request("PATCH", WEB, query, "application/merge-patch+json")
         assert edited.code == 200, edited.body  # the example's load is not played here
         stage.load.play()
-        wait_for(lambda: decided(stage), lambda wanted: wanted is not None and wanted >= 10)
+        wait_for(lambda: decided(stage), lambda wanted: wanted is not None and wanted >= 15)
         assert "Shadow" in walked(stage, get, tmp_path)
         assert "Shadow: nothing is written" in walked(stage, describe, tmp_path)
         assert size(stage) == 3
         walked(stage, delete, tmp_path)
         walked(stage, auto, tmp_path)
-        wait_for(lambda: size(stage), lambda replicas: replicas >= 10)
+        wait_for(lambda: size(stage), lambda replicas: replicas >= 15)
 
 
 def decided(stage):

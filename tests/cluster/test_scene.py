@@ -84,15 +84,21 @@ def test_some_applications_are_stepped_at_once_and_the_others_play_on(stage):
 
 def test_a_killed_prometheus_answers_nobody_and_comes_back_with_what_it_had(stage):
     wait_for_demand(stage, "web-0", 100.0)
+    wait_for(lambda: len(queue_until(stage, time.time())), lambda known: known == 4)
     stage.prometheus.daemon.kill()
     killed_s = time.time()
     with pytest.raises(OSError, match="refused"):
         stage.prometheus.query("1")
     assert external(stage, METRIC, "web-0").code == 503
     stage.prometheus.daemon.start()
-    samples = stage.prometheus.series('queue_length{app="web-0"}', killed_s - 5, killed_s - 2, 1.0)
-    assert [value for _, value in samples] == [100.0] * 4
+    assert queue_until(stage, killed_s) == [100.0] * 4
     wait_for_demand(stage, "web-0", 100.0)
+
+
+def queue_until(stage, at_s):
+    """The gauge from 5 to 2 s before a Unix time, a sample for each second that is known."""
+    samples = stage.prometheus.series('queue_length{app="web-0"}', at_s - 5, at_s - 2, 1.0)
+    return [value for _, value in samples]
 
 
 def test_a_paused_prometheus_answers_when_it_goes_on(stage):
