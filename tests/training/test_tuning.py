@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import optuna
+import psycopg
 import pytest
 from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.trial import TrialState
@@ -54,7 +55,7 @@ def test_workers_share_a_study_and_a_killed_ones_trial_is_tried_again(tmp_path, 
     with postgres(tmp_path) as storage:
         config = StudyConfig(storage=storage, trials=3, total_steps=2048, rows=32)
         with a_worker(storage, tmp_path / "a", 0) as doomed:
-            wait_for(lambda: begun(config), bool, WITHIN_S)
+            wait_for(lambda: beats(storage), bool, WITHIN_S)
             doomed.send_signal(signal.SIGKILL)
         workers = [a_worker(storage, tmp_path / f"w{number}", number) for number in (1, 2)]
         assert [worker.wait(WITHIN_S) for worker in workers] == [0, 0]
@@ -84,11 +85,12 @@ def test_workers_share_a_study_and_a_killed_ones_trial_is_tried_again(tmp_path, 
             open_study(StudyConfig(storage=storage, total_steps=2048, rows=64))
 
 
-def begun(config):
-    """Whether a trial runs; there may not be a study yet."""
+def beats(storage):
+    """Whether a worker has said that it lives; before that it cannot be missed. There may be no tables yet."""
     try:
-        return any(trial.state is TrialState.RUNNING for trial in open_known_study(config).trials)
-    except InputError:
+        with psycopg.connect(storage) as connection:
+            return connection.execute("SELECT count(*) FROM trial_heartbeats").fetchone() != (0,)
+    except psycopg.Error:
         return False
 
 

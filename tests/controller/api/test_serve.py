@@ -86,7 +86,7 @@ def test_the_page_shows_forescale_beside_the_hpa(browser, url, name, width, heig
     expect(page.locator("#story")).to_contain_text("forescale")
     expect(page.locator("#story li").first).to_contain_text(":")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert page.locator(".ours-line").count() == page.locator(".competitor-line").count() == 1
+    assert page.locator(".ours-line").count() == page.locator(".rival-line").count() == 1
     assert said == []
     if "FORESCALE_PICTURES" in os.environ:
         page.screenshot(path=PICTURES / f"{name}.png", full_page=True)
