@@ -3,11 +3,16 @@
 The base is kept in a cache outside the tree. The settings of this machine's package index reach the build as volumes.
 """
 
+import json
 import os
 import subprocess
+import urllib.request
 from pathlib import Path
 
 import pytest
+
+from tests.cluster.daemon import free_ports
+from tests.cluster.scene import wait_for
 
 ROOT = Path(__file__).parents[2]
 BASE, TAG = "localhost/forescale-test-base", "localhost/forescale-test:{target}"
@@ -79,12 +84,25 @@ def test_it_is_small_and_has_nothing_that_trains_or_draws(image):
 
 
 @pytest.mark.slow
-def test_the_api_answers_where_it_is_in_the_image(image):
+def test_the_api_answers_over_http_where_it_is_in_the_image(image):
     if not image.endswith("api"):
         pytest.skip("the operator's image has no API")
-    program = (
-        "from controller.api.models import PredictRequest; from controller.api.deciding import predicted; "
-        "print(predicted(PredictRequest(normalized_servers=0.5, current_load=0.95)).action_name)"
-    )
-    assert ran(image, "-c", program, entrypoint="python").strip() == "ADD_SERVER"
-    assert "--max-connections" in ran(image, "serve", "--help")
+    (port,) = free_ports(1)
+    command = ("serve", "--host=127.0.0.1", f"--port={port}")
+    container = did("podman", "--runtime=runc", "run", "--detach", *LIMITS, image, *command).strip()
+    try:
+        wait_for(lambda: answer(port, "/healthz"), bool)
+        body = json.dumps({"normalized_servers": 0.5, "current_load": 0.95}).encode()
+        assert json.loads(answer(port, "/predict", body))["action_name"] == "ADD_SERVER"
+    finally:
+        did("podman", "--runtime=runc", "rm", "--force", "--time=5", container)
+
+
+def answer(port, path, body=None):
+    """What a service on the loopback says; empty while nobody listens."""
+    asked = urllib.request.Request(f"http://127.0.0.1:{port}{path}", body, {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(asked, timeout=10) as response:
+            return response.read()
+    except OSError:
+        return b""

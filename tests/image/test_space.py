@@ -2,21 +2,19 @@
 
 import json
 import subprocess
-import time
-import urllib.request
 from pathlib import Path
 
 import pytest
 import yaml
 
 from tests.cluster.scene import wait_for
-from tests.image.test_image import LIMITS, build, did
+from tests.image.test_image import LIMITS, answer, build, did
 
 pytestmark = pytest.mark.slow
 
 SPACE = Path(__file__).parents[2] / "deploy" / "huggingface"
 TAG = "localhost/forescale-test:space"
-URL = "http://127.0.0.1:7860"
+PORT = 7860
 
 
 @pytest.fixture(scope="module")
@@ -43,23 +41,12 @@ def test_it_answers_on_its_port_as_a_user_without_rights(space, base):
     try:
         container = did("podman", "--runtime=runc", "run", "--detach", "--rm", *LIMITS, TAG).strip()
         try:
-            wait_for(lambda: answer("/healthz"), bool)
+            wait_for(lambda: answer(PORT, "/healthz"), bool)
             body = json.dumps({"normalized_servers": 0.5, "current_load": 0.92}).encode()
-            assert json.loads(answer("/predict", body))["action_name"] == "ADD_SERVER"
-            assert b"forescale" in answer("/")
+            assert json.loads(answer(PORT, "/predict", body))["action_name"] == "ADD_SERVER"
+            assert b"forescale" in answer(PORT, "/")
             assert did("podman", "--runtime=runc", "exec", container, "id", "-u").strip() == "1000"
         finally:
             did("podman", "--runtime=runc", "stop", "--time=5", container)
     finally:
         did("buildah", "rmi", "--force", TAG)
-
-
-def answer(path, body=None):
-    """What it says; empty while nobody listens."""
-    asked = urllib.request.Request(URL + path, body, {"Content-Type": "application/json"})
-    try:
-        with urllib.request.urlopen(asked, timeout=10) as response:
-            return response.read()
-    except OSError:
-        time.sleep(0.5)
-        return b""
