@@ -19,20 +19,9 @@ from controller.ports import WouldBe
 from scaling.decision import Band, Decision, Reason
 from scaling.envelope import Envelope
 from scaling.features import N_FEATURES
+from scaling.guardrails import REASONS
 
-OVERRIDES = (
-    Reason.CEILING_RATIO,
-    Reason.FLOOR_UTILIZATION,
-    Reason.MIN_READY,
-    Reason.UP_ONLY,
-    Reason.PODS_NOT_READY,
-    Reason.ROLLOUT,
-    Reason.UNHEALTHY,
-    Reason.NO_SCALE_DOWN,
-    Reason.FALLBACK_KEPT,
-    Reason.TOO_FEW_REPLICAS,
-    Reason.TOO_MANY_REPLICAS,
-)
+OVERRIDES = tuple(reason for reason in REASONS if reason not in (Reason.JUST_STARTED, Reason.SCALE_UP_LIMIT))
 """Reasons by which a guard changed what a policy wanted."""
 
 

@@ -53,10 +53,10 @@ def _log_in() -> str:
     file = os.environ.get("KUBECONFIG") or str(KUBECONFIG)  # the library reads the variable once, when it is imported
     try:
         if "KUBECONFIG" in os.environ or KUBECONFIG.exists():
-            config.load_kube_config(file)  # type: ignore[no-untyped-call]
-            _, context = config.list_kube_config_contexts(file)  # type: ignore[no-untyped-call]
+            config.load_kube_config(file)  # type: ignore[no-untyped-call]  # it has no types
+            _, context = config.list_kube_config_contexts(file)  # type: ignore[no-untyped-call]  # it has no types
             return str(context["context"].get("namespace") or "default")
-        config.load_incluster_config()  # type: ignore[no-untyped-call]
+        config.load_incluster_config()  # type: ignore[no-untyped-call]  # it has no types
         return IN_CLUSTER_NAMESPACE.read_text().strip()
     except (config.ConfigException, OSError) as error:
         raise InputError(f"--apply: neither a kubeconfig nor a pod's credentials can be used: {error}") from error

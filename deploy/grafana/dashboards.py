@@ -29,6 +29,7 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from controller.policy_metrics import OVERRIDES
 from scaling.decision import Reason
+from scaling.guardrails import HOLDS, STANDSTILLS
 
 HERE = Path(__file__).parent
 CHART = HERE.parent / "helm" / "forescale" / "files" / "dashboards"
@@ -36,22 +37,8 @@ CHART = HERE.parent / "helm" / "forescale" / "files" / "dashboards"
 FLEET, POLICY = "forescale", "forescale-policy"
 """Uids of the pages, and the names of their files."""
 
-HOLDS = (
-    Reason.PAUSED,
-    Reason.CONFLICT,
-    Reason.FROZEN,
-    Reason.JUST_STARTED,
-    Reason.PODS_NOT_READY,
-    Reason.ROLLOUT,
-    Reason.UNHEALTHY,
-    Reason.NO_SCALE_DOWN,
-    Reason.METRIC_EMPTY,
-    Reason.METRIC_NAN,
-    Reason.METRIC_STALE,
-    Reason.METRIC_ERROR,
-    Reason.METRIC_IMPLAUSIBLE,
-    Reason.METRIC_PARTIAL,
-)
+UNUSABLE = tuple(reason for reason in Reason if reason.value.startswith("Metric"))
+KEPT = (Reason.PAUSED, *STANDSTILLS, *HOLDS, *UNUSABLE)
 """Reasons by which a policy is kept from a change, or from removing."""
 
 SOURCE = model.DataSourceRef(type_val="prometheus", uid="$datasource")
@@ -96,7 +83,7 @@ def fleet() -> model.Dashboard:
         _namespaces(multi=True)
     )
     current, reference = f"sum({of_policies('current_replicas')})", f"sum({of_policies('reference_replicas')})"
-    reasons = 'namespace=~"$namespace", ' + of_reasons(HOLDS)
+    reasons = 'namespace=~"$namespace", ' + of_reasons(KEPT)
     for panel in (
         _number("Policies", f"count({of_policies('current_replicas')})", "ScalingPolicies that were decided on."),
         _number("Replicas", current, "Replicas that all targets ask for."),
